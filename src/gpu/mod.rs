@@ -1,0 +1,1 @@
+//! The GPU through wgpu. The only module that names wgpu.

@@ -1,0 +1,1 @@
+//! Recording, linking and replaying kernels.

@@ -1,0 +1,1 @@
+//! Every kernel: one file here, one file in `shaders/`.

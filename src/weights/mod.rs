@@ -1,0 +1,1 @@
+//! Model files: names, shapes, metadata, mapped bytes. Pure: no GPU.
