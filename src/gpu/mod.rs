@@ -1,1 +1,21 @@
 //! The GPU through wgpu. The only module that names wgpu.
+//!
+//! [`Gpu`] owns a device and its queue, [`Buffer`] is device memory, [`Pipeline`] a compiled kernel,
+//! and [`Plan`] a flat list of dispatches that is prepared once and replayed every step.
+
+mod adapter;
+mod buffer;
+mod device;
+mod pipeline;
+mod plan;
+mod profile;
+
+pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
+pub use buffer::{Buffer, Readback, Slice};
+pub use device::{Gpu, Options};
+pub use pipeline::{BindingLayout, Pipeline, Source};
+pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
+pub use profile::{Profile, StepTime};
+
+/// What an application that brings its own device has to request; see [`Gpu::from_device`].
+pub use wgpu;

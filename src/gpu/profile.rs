@@ -1,0 +1,107 @@
+//! GPU time per dispatch, by timestamps between dispatches.
+//!
+//! Where a device has no timestamps inside passes (and on software drivers, which run a pass as one
+//! block), each dispatch is submitted alone and timed by the clock.
+
+use std::time::Instant;
+
+use super::device::Gpu;
+use super::plan::{Plan, Sizes};
+use crate::error::{Error, Result};
+
+/// The time of one dispatch of a plan.
+#[derive(Debug, Clone)]
+pub struct StepTime {
+    pub label: String,
+    pub seconds: f64,
+}
+
+/// Times of every dispatch of one replay, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    pub steps: Vec<StepTime>,
+}
+
+/// A set of timestamps.
+pub struct Queries {
+    set: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    n: u32,
+}
+
+impl Queries {
+    fn new(gpu: &Gpu, n: u32) -> Result<Queries> {
+        gpu.checked("timestamps", u64::from(n) * 8, || Queries {
+            set: gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: n,
+            }),
+            resolved: gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("timestamps"),
+                size: u64::from(n) * 8,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            }),
+            n,
+        })
+    }
+
+    pub(super) fn write(&self, pass: &mut wgpu::ComputePass<'_>, i: u32) {
+        pass.write_timestamp(&self.set, i);
+    }
+
+    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.set, 0..self.n, &self.resolved, 0);
+    }
+}
+
+/// The most timestamps in one set that every backend accepts.
+const QUERIES_MAX: usize = 4096;
+
+impl Gpu {
+    /// Replays a plan once and times each dispatch. The results are as of a plain replay.
+    pub fn profile(&self, plan: &Plan, sizes: &Sizes) -> Result<Profile> {
+        if self.caps().timestamps && !self.caps().software() && plan.steps.len() < QUERIES_MAX {
+            self.profile_by_timestamps(plan, sizes)
+        } else {
+            self.profile_by_clock(plan, sizes)
+        }
+    }
+
+    fn profile_by_timestamps(&self, plan: &Plan, sizes: &Sizes) -> Result<Profile> {
+        let queries = Queries::new(self, plan.steps.len() as u32 + 1)?;
+        let mut submission = self.begin();
+        submission.replay_timed(plan, sizes, &queries);
+        submission.submit()?;
+        let buffer = super::Buffer::from_raw(queries.resolved.clone(), "timestamps");
+        let bytes = self.read(&buffer, 0, buffer.len())?;
+        let ticks: Vec<u64> =
+            bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("8 bytes"))).collect();
+        let period = f64::from(self.queue().get_timestamp_period()) * 1e-9;
+        if ticks.len() != plan.steps.len() + 1 {
+            return Err(Error::Gpu("the device returned another number of timestamps than asked for".into()));
+        }
+        let pairs = plan.steps.iter().zip(ticks.windows(2));
+        let steps = pairs.map(|(step, t)| StepTime {
+            label: step.pipeline.label.clone(),
+            seconds: t[1].saturating_sub(t[0]) as f64 * period,
+        });
+        Ok(Profile { steps: steps.collect() })
+    }
+
+    fn profile_by_clock(&self, plan: &Plan, sizes: &Sizes) -> Result<Profile> {
+        self.wait()?;
+        let mut profile = Profile::default();
+        for step in &plan.steps {
+            let start = Instant::now();
+            let mut submission = self.begin();
+            submission.replay_steps(std::slice::from_ref(step), sizes);
+            submission.submit()?;
+            self.wait()?;
+            let seconds = start.elapsed().as_secs_f64();
+            profile.steps.push(StepTime { label: step.pipeline.label.clone(), seconds });
+        }
+        Ok(profile)
+    }
+}
