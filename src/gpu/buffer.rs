@@ -128,6 +128,11 @@ impl Gpu {
         self.wait()
     }
 
+    /// Sends what `write` has collected; does not wait.
+    pub fn submit_uploads(&self) {
+        self.queue().submit([]);
+    }
+
     /// Reads a buffer back; waits for everything submitted before. `len` in bytes.
     pub fn read(&self, buffer: &Buffer, offset: u64, len: u64) -> Result<Vec<u8>> {
         let mut readback = Readback::new(self, len)?;

@@ -13,7 +13,7 @@ mod profile;
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
 pub use device::{Gpu, Options};
-pub use pipeline::{BindingLayout, Pipeline, Source};
+pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
 pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};
 

@@ -9,13 +9,44 @@ use super::device::{Gpu, IMMEDIATE_BYTES};
 use crate::error::{Error, Result};
 
 /// The whole text of a kernel, as the linker made it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// For messages and profiles.
     pub label: String,
     pub wgsl: String,
     /// The entry point.
     pub entry: String,
+    /// The file and line that each line of the text comes from.
+    pub origins: Vec<(&'static str, u32)>,
+}
+
+/// What the text of a kernel declares, found without a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reflection {
+    pub layout: Vec<BindingLayout>,
+    /// Names and byte offsets of the fields of `Params`.
+    pub params: Vec<(String, u32)>,
+    /// Bytes of `Params`.
+    pub params_len: u32,
+}
+
+impl Source {
+    /// Parses the text. Errors name the shader file and line.
+    pub fn reflect(&self) -> Result<Reflection> {
+        let module = self.parse()?;
+        reflect(&module)
+    }
+
+    fn parse(&self) -> Result<naga::Module> {
+        naga::front::wgsl::parse_str(&self.wgsl).map_err(|error| {
+            let place = error.location(&self.wgsl).and_then(|at| {
+                let (path, line) = self.origins.get(at.line_number as usize - 1)?;
+                Some(format!("{path}:{line}:{}", at.line_position))
+            });
+            let place = place.unwrap_or_else(|| self.label.clone());
+            Error::Gpu(format!("{place}: {} (in {})", error.message(), self.label))
+        })
+    }
 }
 
 /// A compiled kernel. Pipelines of equal text are compiled once per device.
@@ -39,9 +70,10 @@ pub struct BindingLayout {
 }
 
 /// What a kernel's text binds, sorted by group and binding, and the bytes of its immediates.
-pub(super) fn reflect(module: &naga::Module) -> Result<(Vec<BindingLayout>, u32)> {
+fn reflect(module: &naga::Module) -> Result<Reflection> {
     let mut layout = Vec::new();
     let mut params_len = 0;
+    let mut params = Vec::new();
     for (_, variable) in module.global_variables.iter() {
         match (variable.space, &variable.binding) {
             (naga::AddressSpace::Storage { access }, Some(binding)) => layout.push(BindingLayout {
@@ -50,7 +82,11 @@ pub(super) fn reflect(module: &naga::Module) -> Result<(Vec<BindingLayout>, u32)
                 writes: access.contains(naga::StorageAccess::STORE),
             }),
             (naga::AddressSpace::Immediate, _) => {
-                params_len = module.types[variable.ty].inner.size(module.to_ctx());
+                let inner = &module.types[variable.ty].inner;
+                params_len = inner.size(module.to_ctx());
+                if let naga::TypeInner::Struct { members, .. } = inner {
+                    params.extend(members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset)));
+                }
             }
             _ => {}
         }
@@ -59,7 +95,7 @@ pub(super) fn reflect(module: &naga::Module) -> Result<(Vec<BindingLayout>, u32)
     if params_len > IMMEDIATE_BYTES {
         return Err(Error::Gpu(format!("a kernel has {params_len} bytes of params, {IMMEDIATE_BYTES} fit")));
     }
-    Ok((layout, params_len))
+    Ok(Reflection { layout, params, params_len })
 }
 
 impl Gpu {
@@ -85,9 +121,7 @@ impl Gpu {
     fn compile(&self, source: &Source) -> Result<Pipeline> {
         let start = std::time::Instant::now();
         let label = &source.label;
-        let module = naga::front::wgsl::parse_str(&source.wgsl)
-            .map_err(|error| Error::Gpu(format!("{label}: {}", error.emit_to_string(&source.wgsl))))?;
-        let (layout, params_len) = reflect(&module)?;
+        let Reflection { layout, params_len, .. } = source.reflect()?;
         let n_groups = layout.iter().map(|b| b.group + 1).max().unwrap_or(0);
         let (raw, groups) = self.checked(label, 0, || {
             let device = self.device();

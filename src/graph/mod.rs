@@ -1,1 +1,26 @@
 //! Recording, linking and replaying kernels.
+//!
+//! A [`Kernel`] is declared beside its CPU twin. Recording functions add launches of kernels to a
+//! [`Graph`]; [`Graph::build`] links their shaders, places temporaries in scratch memory and gives a
+//! [`Program`], whose plan is replayed on the GPU and whose launches can be replayed on the twins.
+
+mod kernel;
+mod link;
+mod params;
+mod program;
+mod record;
+mod scratch;
+mod twin;
+mod weight;
+
+pub use kernel::{Case, Inputs, Kernel, Role};
+pub use link::{ConfigValue, Wgsl, link};
+pub use params::Field;
+pub use program::{Difference, Program};
+pub use record::{Access, Binding, Dtype, Graph, Launch, LaunchBuilder, Rows, Tensor};
+pub use scratch::Scratch;
+pub use twin::{Call, Compared};
+pub use weight::{PackedWeight, RowSource, WeightChunk};
+
+pub(crate) use link::wgsl;
+pub(crate) use params::params;

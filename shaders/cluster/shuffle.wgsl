@@ -1,0 +1,42 @@
+// Plays `cluster`: 8 lanes of one subgroup, which exchange values by shuffles. No barriers.
+// Right on every subgroup size that is a multiple of 8.
+struct Lane {
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+    @builtin(subgroup_invocation_id) index_in_subgroup: u32,
+}
+
+// The lane's place in its cluster, 0..8.
+fn lane_of(lane: Lane) -> u32 {
+    return lane.index_in_subgroup & 7u;
+}
+
+// The cluster's place in its workgroup.
+fn cluster_of(lane: Lane) -> u32 {
+    return lane.subgroup * (lane.subgroup_size >> 3u) + (lane.index_in_subgroup >> 3u);
+}
+
+// The sum over the cluster, returned to each of its lanes. All lanes must call it.
+fn cluster_sum(value: f32, lane: Lane) -> f32 {
+    var sum = value;
+    sum += subgroupShuffleXor(sum, 1u);
+    sum += subgroupShuffleXor(sum, 2u);
+    sum += subgroupShuffleXor(sum, 4u);
+    return sum;
+}
+
+fn cluster_sum4(value: vec4<f32>, lane: Lane) -> vec4<f32> {
+    var sum = value;
+    sum += subgroupShuffleXor(sum, 1u);
+    sum += subgroupShuffleXor(sum, 2u);
+    sum += subgroupShuffleXor(sum, 4u);
+    return sum;
+}
+
+fn cluster_max(value: f32, lane: Lane) -> f32 {
+    var largest = value;
+    largest = max(largest, subgroupShuffleXor(largest, 1u));
+    largest = max(largest, subgroupShuffleXor(largest, 2u));
+    largest = max(largest, subgroupShuffleXor(largest, 4u));
+    return largest;
+}

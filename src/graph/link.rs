@@ -1,0 +1,176 @@
+//! Joins shader files into the text of one kernel.
+//!
+//! A shader says `import package::a::b::{x, y};` (WESL's syntax). `package::config` stands for
+//! numbers that the kernel's recording function chose, written as `const`s; a path of one name may be
+//! a *role*, played by one of several files with the same functions; anything else is a file under
+//! `shaders/`. Every file is pasted once, in any order, since WGSL does not mind. There are no
+//! conditionals: what varies is a number, a role or another kernel.
+//!
+//! Directives (`enable ...`) depend on the target and are never written in shader files. The text
+//! ends with the declaration of `params`, so that where parameters come from is decided here.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+use crate::gpu;
+
+/// A file under `shaders/`, embedded in the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wgsl {
+    pub path: &'static str,
+    pub text: &'static str,
+}
+
+/// Embeds `shaders/NAME.wgsl`.
+macro_rules! wgsl {
+    ($name:literal) => {
+        $crate::graph::Wgsl {
+            path: concat!("shaders/", $name, ".wgsl"),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        }
+    };
+}
+pub(crate) use wgsl;
+
+/// Files that several kernels or roles import.
+const LIBRARY: &[Wgsl] = &[
+    wgsl!("block"),
+    wgsl!("bytes"),
+    wgsl!("halves"),
+    wgsl!("levels"),
+    wgsl!("nibbles"),
+    wgsl!("two_bits"),
+];
+
+/// A number in `package::config`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ConfigValue {
+    U32(u32),
+    F32(f32),
+    Bool(bool),
+}
+
+impl From<u32> for ConfigValue {
+    fn from(value: u32) -> ConfigValue {
+        ConfigValue::U32(value)
+    }
+}
+
+impl From<f32> for ConfigValue {
+    fn from(value: f32) -> ConfigValue {
+        ConfigValue::F32(value)
+    }
+}
+
+impl From<bool> for ConfigValue {
+    fn from(value: bool) -> ConfigValue {
+        ConfigValue::Bool(value)
+    }
+}
+
+/// Links `root` with the files that play its roles. `label` names the variant in messages.
+///
+/// Fails if an import names neither a role, a file nor a number that was given, or is not one line.
+pub fn link(
+    label: &str,
+    root: Wgsl,
+    roles: &[(&str, Wgsl)],
+    config: &[(&'static str, ConfigValue)],
+) -> Result<gpu::Source> {
+    let mut linked = Linked::default();
+    let mut queue = vec![root];
+    let mut done: Vec<&str> = Vec::new();
+    let mut wanted_config: Vec<String> = Vec::new();
+    let mut has_params = false;
+    while let Some(file) = queue.pop() {
+        if done.contains(&file.path) {
+            continue;
+        }
+        done.push(file.path);
+        for (i, line) in text(&file)?.lines().enumerate() {
+            let place = || format!("{}:{}", file.path, i + 1);
+            if let Some(import) = line.strip_prefix("import ") {
+                let (path, names) = parse_import(import)
+                    .ok_or_else(|| Error::Gpu(format!("{}: cannot read this import: {line}", place())))?;
+                if path == "config" {
+                    wanted_config.extend(names);
+                } else {
+                    queue.push(find(&path, roles).ok_or_else(|| {
+                        Error::Gpu(format!("{}: package::{path} is neither a role of {label} nor a file", place()))
+                    })?);
+                }
+            } else {
+                has_params |= line.starts_with("struct Params");
+                linked.push(line, file.path, i as u32 + 1);
+            }
+        }
+    }
+    wanted_config.sort();
+    wanted_config.dedup();
+    for name in &wanted_config {
+        let (name, value) = config.iter().find(|(given, _)| given == name).ok_or_else(|| {
+            Error::Gpu(format!("{}: package::config::{name} was not given for {label}", root.path))
+        })?;
+        linked.push(&constant(name, *value), "config", 1);
+    }
+    if has_params {
+        linked.push("var<immediate> params: Params;", "config", 1);
+    }
+    let stem = root.path.rsplit('/').next().unwrap_or(root.path);
+    let entry = stem.trim_end_matches(".wgsl").to_owned();
+    Ok(gpu::Source { label: label.to_owned(), wgsl: linked.text, entry, origins: linked.origins })
+}
+
+#[derive(Default)]
+struct Linked {
+    text: String,
+    /// Where each line comes from.
+    origins: Vec<(&'static str, u32)>,
+}
+
+impl Linked {
+    fn push(&mut self, line: &str, path: &'static str, number: u32) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.origins.push((path, number));
+    }
+}
+
+fn constant(name: &str, value: ConfigValue) -> String {
+    match value {
+        ConfigValue::U32(value) => format!("const {name}: u32 = {value}u;"),
+        // `{:?}` writes the shortest text that reads back as the same f32.
+        ConfigValue::F32(value) => format!("const {name}: f32 = {value:?}f;"),
+        ConfigValue::Bool(value) => format!("const {name}: bool = {value};"),
+    }
+}
+
+/// `package::a::b::{x, y};` to (`a::b`, [x, y]); `package::a::x;` to (`a`, [x]).
+fn parse_import(import: &str) -> Option<(String, Vec<String>)> {
+    let path = import.trim().strip_prefix("package::")?.strip_suffix(';')?;
+    if let Some((module, names)) = path.split_once("::{") {
+        let names = names.strip_suffix('}')?;
+        return Some((module.to_owned(), names.split(',').map(|name| name.trim().to_owned()).collect()));
+    }
+    let (module, name) = path.rsplit_once("::")?;
+    Some((module.to_owned(), vec![name.to_owned()]))
+}
+
+fn find(path: &str, roles: &[(&str, Wgsl)]) -> Option<Wgsl> {
+    if let Some((_, file)) = roles.iter().find(|(role, _)| *role == path) {
+        return Some(*file);
+    }
+    let file = format!("shaders/{}.wgsl", path.replace("::", "/"));
+    LIBRARY.iter().find(|library| library.path == file).copied()
+}
+
+/// The embedded text; in debug builds, the file under `$AQUATINT_SHADERS` where that is set.
+fn text(file: &Wgsl) -> Result<Cow<'static, str>> {
+    #[cfg(debug_assertions)]
+    if let Some(folder) = std::env::var_os("AQUATINT_SHADERS") {
+        let relative = file.path.strip_prefix("shaders/").unwrap_or(file.path);
+        let path = std::path::Path::new(&folder).join(relative);
+        return std::fs::read_to_string(&path).map(Cow::Owned).map_err(|error| Error::io(&path, error));
+    }
+    Ok(Cow::Borrowed(file.text))
+}

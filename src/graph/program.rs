@@ -1,0 +1,216 @@
+//! A graph made ready for a device: compiled, placed, replayable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::record::{Access, Binding, Graph, Launch, Storage, Tensor};
+use super::scratch::{Scratch, place};
+use super::twin::{Call, Compared};
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Plan, Sizes, Slice, Source, Step};
+
+/// A recorded graph with its plan.
+pub struct Program {
+    pub plan: Plan,
+    launches: Vec<Launch>,
+    /// The memory of each tensor.
+    slices: Vec<Option<Slice>>,
+    names: Vec<String>,
+}
+
+/// The outcome of one launch compared with its twin.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// The place in the list of launches.
+    pub index: usize,
+    pub label: String,
+    pub compared: Compared,
+    /// The names of the arguments.
+    pub arguments: Vec<String>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let c = &self.compared;
+        write!(f, "launch {} ({}): {} of {} elements differ from the twin", self.index, self.label, c.n_wrong, c.n)?;
+        if let Some((argument, index, expected, found, tolerance)) = c.first {
+            let name = self.arguments.get(argument).map_or("", |name| name);
+            write!(f, "; first {name}[{index}]: expected {expected}, found {found}, tolerance {tolerance:.3e}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Graph {
+    /// The bytes of scratch memory that the graph needs.
+    pub fn scratch_bytes(&self) -> u64 {
+        place(self).len()
+    }
+
+    /// Links and compiles the shaders (in parallel), places temporaries and prepares every dispatch.
+    pub fn build(self, gpu: &Gpu, scratch: &mut Scratch) -> Result<Program> {
+        let places = place(&self);
+        places.allocate(gpu, scratch)?;
+        let mut slices = Vec::with_capacity(self.tensors.len());
+        for info in &self.tensors {
+            slices.push(match &info.storage {
+                Storage::External(Binding::Device(slice)) => Some(slice.clone()),
+                Storage::External(Binding::Host(words)) => {
+                    let buffer = gpu.buffer_with(&info.name, bytemuck::cast_slice(words))?;
+                    Some(Slice { buffer, offset: 0, len: 4 * words.len().max(1) as u64 })
+                }
+                Storage::Temporary { .. } => places.slice(info.tensor.id, info.tensor.bytes().max(4), scratch),
+            });
+        }
+        let sources: Vec<Source> = self.launches.par_iter().map(Launch::source).collect::<Result<_>>()?;
+        let mut distinct: Vec<&Source> = Vec::new();
+        let mut seen: HashMap<&str, ()> = HashMap::new();
+        for source in &sources {
+            if seen.insert(&source.wgsl, ()).is_none() {
+                distinct.push(source);
+            }
+        }
+        distinct.par_iter().try_for_each(|source| gpu.pipeline(source).map(|_| ()))?;
+        let names: Vec<String> = self.tensors.iter().map(|info| info.name.clone()).collect();
+        let mut plan = Plan::default();
+        for (launch, source) in self.launches.iter().zip(&sources) {
+            let pipeline = gpu.pipeline(source)?;
+            check_access(launch, &pipeline.layout)?;
+            let bindings = bindings(launch, &slices, &names)?;
+            plan.steps.push(Step::new(
+                gpu,
+                pipeline,
+                &bindings,
+                launch.params.clone(),
+                launch.patches.clone(),
+                launch.grid,
+            )?);
+        }
+        Ok(Program { plan, launches: self.launches, slices, names })
+    }
+}
+
+/// The memory of each argument by group and binding.
+fn bindings(launch: &Launch, slices: &[Option<Slice>], names: &[String]) -> Result<Vec<Vec<Slice>>> {
+    let mut groups: Vec<Vec<Slice>> = vec![Vec::new(); 3];
+    let slice = |tensor: &Tensor| {
+        slices[tensor.id].clone().ok_or_else(|| {
+            Error::Gpu(format!("{}: {} is read before anything writes it", launch.label, names[tensor.id]))
+        })
+    };
+    for arg in &launch.args {
+        groups[arg.group as usize].push(slice(&arg.tensor)?);
+    }
+    for plane in launch.weight.iter().flat_map(|weight| &weight.planes) {
+        groups[1].push(slice(plane)?);
+    }
+    Ok(groups)
+}
+
+/// Fails where the recording and the shader disagree on what is bound and what is written.
+fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result<()> {
+    let mut next = [0u32; 3];
+    let mut declared = Vec::new();
+    for arg in &launch.args {
+        let binding = &mut next[arg.group as usize];
+        declared.push((arg.group, *binding, arg.access != Access::Read));
+        *binding += 1;
+    }
+    for _ in launch.weight.iter().flat_map(|weight| &weight.planes) {
+        declared.push((1, next[1], false));
+        next[1] += 1;
+    }
+    declared.sort_unstable();
+    let found: Vec<_> = layout.iter().map(|b| (b.group, b.binding, b.writes)).collect();
+    if declared != found {
+        return Err(Error::Gpu(format!(
+            "{}: recorded bindings (group, binding, written) {declared:?}, the shader has {found:?}",
+            launch.label
+        )));
+    }
+    Ok(())
+}
+
+impl Program {
+    pub fn launches(&self) -> &[Launch] {
+        &self.launches
+    }
+
+    /// The memory of a tensor, if any launch uses it.
+    pub fn slice(&self, tensor: Tensor) -> Option<&Slice> {
+        self.slices[tensor.id].as_ref()
+    }
+
+    /// The elements of a tensor, read back.
+    pub fn read(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f64>> {
+        Ok(tensor.dtype.decode(&self.words(gpu, tensor)?))
+    }
+
+    fn words(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<u32>> {
+        let Some(slice) = self.slice(tensor) else { return Ok(Vec::new()) };
+        let bytes = gpu.read(&slice.buffer, slice.offset, slice.len)?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Runs the plan launch by launch. Before each, reads its arguments back and runs the twin on
+    /// them; after it, compares. So an error shows at the launch that makes it and nowhere later.
+    ///
+    /// `each` gets every comparison and says whether to go on.
+    pub fn check(&self, gpu: &Gpu, sizes: &Sizes, mut each: impl FnMut(&Difference) -> bool) -> Result<()> {
+        for (index, (launch, step)) in self.launches.iter().zip(&self.plan.steps).enumerate() {
+            let read = |tensor: &Tensor| self.words(gpu, *tensor);
+            let before = launch.args.iter().map(|arg| read(&arg.tensor)).collect::<Result<_>>()?;
+            let planes = launch.weight.iter().flat_map(|weight| &weight.planes);
+            let planes = planes.map(read).collect::<Result<_>>()?;
+            let mut call = Call::new(launch, sizes, before, planes);
+            (launch.kernel.twin)(&mut call)?;
+            let mut submission = gpu.begin();
+            submission.replay_steps(std::slice::from_ref(step), sizes);
+            submission.submit()?;
+            let after: Vec<_> = launch.args.iter().map(|arg| read(&arg.tensor)).collect::<Result<_>>()?;
+            let compared = call.compare(&after)?;
+            let arguments = launch.args.iter().map(|arg| self.names[arg.tensor.id].clone()).collect();
+            if !each(&Difference { index, label: launch.label.clone(), compared, arguments }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the whole list on the twins, from the device's memory as it is now, and returns what
+    /// `tensor` would hold. The device's memory does not change.
+    pub fn run_on_twins(&self, gpu: &Gpu, sizes: &Sizes, tensor: Tensor) -> Result<Vec<f64>> {
+        let mut memory: HashMap<Slice, Arc<Vec<u32>>> = HashMap::new();
+        let fetch = |memory: &mut HashMap<Slice, Arc<Vec<u32>>>, tensor: &Tensor| -> Result<Vec<u32>> {
+            let Some(slice) = self.slice(*tensor) else { return Ok(Vec::new()) };
+            if let Some(words) = memory.get(slice) {
+                return Ok(words.to_vec());
+            }
+            let words = Arc::new(self.words(gpu, *tensor)?);
+            memory.insert(slice.clone(), words.clone());
+            Ok(words.to_vec())
+        };
+        for launch in &self.launches {
+            let mut arguments = Vec::new();
+            for arg in &launch.args {
+                arguments.push(fetch(&mut memory, &arg.tensor)?);
+            }
+            let mut planes = Vec::new();
+            for plane in launch.weight.iter().flat_map(|weight| &weight.planes) {
+                planes.push(self.words(gpu, *plane)?);
+            }
+            let mut call = Call::new(launch, sizes, arguments, planes);
+            (launch.kernel.twin)(&mut call)?;
+            for (arg, words) in launch.args.iter().zip(call.into_arguments()) {
+                if let (true, Some(slice)) = (arg.access != Access::Read, self.slice(arg.tensor)) {
+                    // Scratch buffers are shared by tensors of other lengths, which now hold nothing.
+                    memory.retain(|other, _| other.buffer != slice.buffer || other == slice);
+                    memory.insert(slice.clone(), Arc::new(words));
+                }
+            }
+        }
+        Ok(tensor.dtype.decode(&fetch(&mut memory, &tensor)?))
+    }
+}

@@ -1,0 +1,446 @@
+//! Recording launches of kernels.
+//!
+//! A [`Graph`] needs no device: it records what will run, on tensors that are external (bound memory)
+//! or temporary (scratch, placed by [`Graph::build`]). Shapes are checked while recording.
+
+use std::sync::Arc;
+
+use half::f16;
+
+use super::kernel::{Kernel, Role};
+use super::link::{ConfigValue, Wgsl, link};
+use super::weight::WeightChunk;
+use crate::error::{Error, Result};
+use crate::gpu::{self, Caps, Extent, Size, Slice};
+use crate::tensor::Format;
+
+/// How the elements of a tensor are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    F32,
+    /// Two to a word.
+    F16,
+    U32,
+    /// Blocks of 32 in 9 words: an f32 scale, then 32 signed bytes. Value: scale * q.
+    Q8,
+}
+
+impl Dtype {
+    /// Words of `n` elements.
+    pub fn words(&self, n: usize) -> usize {
+        match self {
+            Dtype::F32 | Dtype::U32 => n,
+            Dtype::F16 => n.div_ceil(2),
+            Dtype::Q8 => n.div_ceil(32) * 9,
+        }
+    }
+
+    /// The elements that `words` hold. U32 gives the integers.
+    pub fn decode(&self, words: &[u32]) -> Vec<f64> {
+        match self {
+            Dtype::F32 => words.iter().map(|&w| f64::from(f32::from_bits(w))).collect(),
+            Dtype::U32 => words.iter().map(|&w| f64::from(w)).collect(),
+            Dtype::F16 => {
+                let halves = words.iter().flat_map(|&w| [w as u16, (w >> 16) as u16]);
+                halves.map(|bits| f64::from(f16::from_bits(bits).to_f32())).collect()
+            }
+            Dtype::Q8 => words
+                .chunks_exact(9)
+                .flat_map(|block| {
+                    let scale = f64::from(f32::from_bits(block[0]));
+                    let bytes = block[1..].iter().flat_map(|w| w.to_le_bytes());
+                    bytes.map(move |byte| scale * f64::from(byte as i8)).collect::<Vec<_>>()
+                })
+                .collect(),
+        }
+    }
+
+    /// The words that hold `values`, rounded to the type.
+    pub fn encode(&self, values: &[f64]) -> Vec<u32> {
+        match self {
+            Dtype::F32 => values.iter().map(|&v| (v as f32).to_bits()).collect(),
+            Dtype::U32 => values.iter().map(|&v| v as u32).collect(),
+            Dtype::F16 => values
+                .chunks(2)
+                .map(|pair| {
+                    let half = |i: usize| pair.get(i).map_or(0, |&v| u32::from(f16::from_f64(v).to_bits()));
+                    half(0) | half(1) << 16
+                })
+                .collect(),
+            Dtype::Q8 => values.chunks(32).flat_map(encode_q8).collect(),
+        }
+    }
+
+    /// The relative error of storing a number.
+    pub fn epsilon(&self) -> f64 {
+        match self {
+            Dtype::F32 => f64::from(f32::EPSILON),
+            Dtype::F16 => 1.0 / 1024.0,
+            Dtype::U32 => 0.0,
+            Dtype::Q8 => 1.0 / 127.0,
+        }
+    }
+}
+
+fn encode_q8(values: &[f64]) -> [u32; 9] {
+    let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let scale = (largest / 127.0) as f32;
+    let inverse = if scale > 0.0 { 1.0 / f64::from(scale) } else { 0.0 };
+    let mut words = [0u32; 9];
+    words[0] = scale.to_bits();
+    for (i, v) in values.iter().enumerate() {
+        let q = (v * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        words[1 + i / 4] |= u32::from(q as u8) << (8 * (i % 4));
+    }
+    words
+}
+
+/// The number of rows of a tensor: fixed, or the most of a count that each step brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    pub n_max: usize,
+    pub size: Option<Size>,
+}
+
+impl Rows {
+    pub fn up_to(n_max: usize, size: Size) -> Rows {
+        Rows { n_max, size: Some(size) }
+    }
+}
+
+impl From<usize> for Rows {
+    fn from(n_max: usize) -> Rows {
+        Rows { n_max, size: None }
+    }
+}
+
+/// A handle of a tensor in one graph.
+///
+/// Shape: (n_rows, n_columns), each row padded to a multiple of 4 elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tensor {
+    pub(super) id: usize,
+    pub rows: Rows,
+    pub n_columns: usize,
+    pub dtype: Dtype,
+}
+
+impl Tensor {
+    /// The most rows there are.
+    pub fn n_rows(&self) -> usize {
+        self.rows.n_max
+    }
+
+    /// A grid's extent of one workgroup per `per` rows.
+    pub fn row_extent(&self, per: u32) -> Extent {
+        match self.rows.size {
+            Some(size) => Extent::Per(size, per),
+            None => Extent::Fixed((self.rows.n_max as u32).div_ceil(per)),
+        }
+    }
+
+    /// Elements from one row to the next.
+    pub fn pitch(&self) -> usize {
+        self.n_columns.next_multiple_of(4)
+    }
+
+    /// Bytes of the whole tensor.
+    pub fn bytes(&self) -> u64 {
+        4 * self.dtype.words(self.n_rows() * self.pitch()) as u64
+    }
+}
+
+/// Memory that exists before the graph runs.
+#[derive(Debug, Clone)]
+pub enum Binding {
+    Device(Slice),
+    /// Words that are uploaded when the graph is built. For tests and small tables.
+    Host(Arc<Vec<u32>>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Storage {
+    External(Binding),
+    Temporary { keep: bool },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TensorInfo {
+    pub name: String,
+    pub tensor: Tensor,
+    pub storage: Storage,
+}
+
+/// What a launch does with an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+    /// Reads and writes: elements that the kernel does not touch keep their values.
+    Update,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Argument {
+    pub tensor: Tensor,
+    pub access: Access,
+    pub group: u32,
+}
+
+/// The rows of a weight that a launch multiplies with.
+#[derive(Debug, Clone)]
+pub struct WeightArgument {
+    pub name: String,
+    pub format: &'static Format,
+    /// Rows of this chunk, a multiple of 4, and its columns as blocks of 32.
+    pub n_rows: usize,
+    pub n_blocks: usize,
+    pub(super) planes: Vec<Tensor>,
+}
+
+/// One recorded launch.
+#[derive(Clone)]
+pub struct Launch {
+    pub kernel: &'static Kernel,
+    pub label: String,
+    pub roles: Vec<(&'static str, &'static str)>,
+    pub(super) files: Vec<(&'static str, Wgsl)>,
+    pub config: Vec<(&'static str, ConfigValue)>,
+    pub params: Vec<u8>,
+    pub patches: Vec<(usize, Size)>,
+    pub args: Vec<Argument>,
+    pub weight: Option<WeightArgument>,
+    pub grid: [Extent; 3],
+    /// Terms of the longest sum, which the tolerance depends on.
+    pub n_terms: usize,
+}
+
+impl Launch {
+    /// Links the shader of this launch.
+    pub fn source(&self) -> Result<gpu::Source> {
+        link(&self.label, self.kernel.wgsl, &self.files, &self.config)
+    }
+}
+
+/// A list of launches on tensors.
+pub struct Graph {
+    caps: Caps,
+    pub(super) tensors: Vec<TensorInfo>,
+    pub(super) launches: Vec<Launch>,
+}
+
+impl Graph {
+    pub fn new(caps: &Caps) -> Graph {
+        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new() }
+    }
+
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    pub fn launches(&self) -> &[Launch] {
+        &self.launches
+    }
+
+    /// A tensor in memory that exists already. Shape: (n_rows, n_columns).
+    pub fn external(
+        &mut self,
+        name: &str,
+        rows: impl Into<Rows>,
+        n_columns: usize,
+        dtype: Dtype,
+        binding: Binding,
+    ) -> Tensor {
+        self.add(name, rows.into(), n_columns, dtype, Storage::External(binding))
+    }
+
+    /// A tensor in scratch memory, which lives from its first to its last launch.
+    /// Shape: (n_rows, n_columns).
+    pub fn temp(&mut self, name: &str, rows: impl Into<Rows>, n_columns: usize, dtype: Dtype) -> Tensor {
+        self.add(name, rows.into(), n_columns, dtype, Storage::Temporary { keep: false })
+    }
+
+    /// Keeps a temporary alive to the end, to be read back or used by the next step.
+    pub fn keep(&mut self, tensor: Tensor) {
+        if let Storage::Temporary { keep } = &mut self.tensors[tensor.id].storage {
+            *keep = true;
+        }
+    }
+
+    pub fn name(&self, tensor: Tensor) -> &str {
+        &self.tensors[tensor.id].name
+    }
+
+    /// Fails unless `tensor` has this shape.
+    pub fn expect(&self, tensor: Tensor, n_rows: usize, n_columns: usize) -> Result<()> {
+        if (tensor.n_rows(), tensor.n_columns) == (n_rows, n_columns) {
+            return Ok(());
+        }
+        Err(Error::tensor(
+            self.name(tensor),
+            format!("expected ({n_rows}, {n_columns}), found ({}, {})", tensor.n_rows(), tensor.n_columns),
+        ))
+    }
+
+    /// Fails unless the columns of `tensor` are a multiple of 4, which kernels read at once.
+    pub fn expect_quads(&self, tensor: Tensor) -> Result<()> {
+        if tensor.n_columns.is_multiple_of(4) {
+            return Ok(());
+        }
+        Err(Error::Unsupported(format!(
+            "{}: {} columns; kernels read 4 at a time, so a width must be a multiple of 4",
+            self.name(tensor),
+            tensor.n_columns
+        )))
+    }
+
+    /// Begins the launch of `kernel`.
+    pub fn launch(&mut self, kernel: &'static Kernel) -> LaunchBuilder<'_> {
+        let launch = Launch {
+            kernel,
+            label: kernel.name.to_owned(),
+            roles: Vec::new(),
+            files: Vec::new(),
+            config: Vec::new(),
+            params: Vec::new(),
+            patches: Vec::new(),
+            args: Vec::new(),
+            weight: None,
+            grid: [Extent::Fixed(1); 3],
+            n_terms: 1,
+        };
+        LaunchBuilder { graph: self, launch, error: None }
+    }
+
+    fn add(&mut self, name: &str, rows: Rows, n_columns: usize, dtype: Dtype, storage: Storage) -> Tensor {
+        let tensor = Tensor { id: self.tensors.len(), rows, n_columns, dtype };
+        self.tensors.push(TensorInfo { name: name.to_owned(), tensor, storage });
+        tensor
+    }
+}
+
+/// A launch being described. Nothing is recorded before [`LaunchBuilder::record`].
+#[must_use = "a launch is recorded by `record`"]
+pub struct LaunchBuilder<'g> {
+    graph: &'g mut Graph,
+    launch: Launch,
+    error: Option<Error>,
+}
+
+impl LaunchBuilder<'_> {
+    /// The file that plays `role`, by its name in the role's list.
+    pub fn role(mut self, role: &'static Role, choice: &'static str) -> Self {
+        match role.file(choice) {
+            Some(file) => {
+                self.launch.roles.push((role.name, choice));
+                self.launch.files.push((role.name, file));
+            }
+            None => {
+                let message = format!("{}: nothing plays {} as {choice}", self.launch.label, role.name);
+                self.error.get_or_insert(Error::Gpu(message));
+            }
+        }
+        self
+    }
+
+    /// A number in `package::config`.
+    pub fn config(mut self, name: &'static str, value: impl Into<ConfigValue>) -> Self {
+        self.launch.config.push((name, value.into()));
+        self
+    }
+
+    pub fn params<P: bytemuck::Pod>(mut self, params: &P) -> Self {
+        self.launch.params = bytemuck::bytes_of(params).to_vec();
+        self
+    }
+
+    /// Writes a count of the step into this field of the params at each replay.
+    pub fn patch(mut self, field: &str, size: Size) -> Self {
+        match self.launch.kernel.params.iter().find(|f| f.name == field) {
+            Some(field) => self.launch.patches.push((field.offset, size)),
+            None => {
+                let message = format!("{}: Params have no field {field}", self.launch.label);
+                self.error.get_or_insert(Error::Gpu(message));
+            }
+        }
+        self
+    }
+
+    /// Writes the number of rows of `tensor` into this field at each replay, where it is a count of
+    /// the step; the params hold it otherwise.
+    pub fn patch_rows(self, field: &str, tensor: Tensor) -> Self {
+        match tensor.rows.size {
+            Some(size) => self.patch(field, size),
+            None => self,
+        }
+    }
+
+    /// The next binding of group 0, read only.
+    pub fn read(self, tensor: Tensor) -> Self {
+        self.bind(0, tensor, Access::Read)
+    }
+
+    /// The next binding of group 0, all of which that later launches read is written.
+    pub fn write(self, tensor: Tensor) -> Self {
+        self.bind(0, tensor, Access::Write)
+    }
+
+    /// The next binding of group 0, changed in place.
+    pub fn update(self, tensor: Tensor) -> Self {
+        self.bind(0, tensor, Access::Update)
+    }
+
+    /// The next binding of `group`.
+    pub fn bind(mut self, group: u32, tensor: Tensor, access: Access) -> Self {
+        self.launch.args.push(Argument { tensor, access, group });
+        self
+    }
+
+    /// The chunk of a weight that plays the role `weight` and owns group 1.
+    pub fn weight(mut self, name: &str, format: &'static Format, chunk: &WeightChunk) -> Self {
+        let planes = chunk.planes.iter().zip(format.planes).map(|(binding, plane)| {
+            let words = chunk.n_rows / 4 * plane.group_words(chunk.n_blocks);
+            self.graph.external(&format!("{name} {}", plane.name), 1, words, Dtype::U32, binding.clone())
+        });
+        let planes = planes.collect();
+        let (path, text) = format.wgsl;
+        self.launch.roles.push(("weight", format.name));
+        self.launch.files.push(("weight", Wgsl { path, text }));
+        let (n_rows, n_blocks) = (chunk.n_rows, chunk.n_blocks);
+        self.launch.weight = Some(WeightArgument { name: name.to_owned(), format, n_rows, n_blocks, planes });
+        self
+    }
+
+    pub fn grid(mut self, grid: [Extent; 3]) -> Self {
+        self.launch.grid = grid;
+        self
+    }
+
+    /// Terms of the longest sum, which the tolerance depends on.
+    pub fn terms(mut self, n_terms: usize) -> Self {
+        self.launch.n_terms = n_terms.max(1);
+        self
+    }
+
+    /// Adds the launch to the graph.
+    pub fn record(mut self) -> Result<()> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let launch = &mut self.launch;
+        let size: usize = launch.kernel.params.len() * 4;
+        if launch.params.len() != size {
+            return Err(Error::Gpu(format!(
+                "{}: Params have {size} bytes, {} were given",
+                launch.label,
+                launch.params.len()
+            )));
+        }
+        for (_, choice) in &launch.roles {
+            launch.label.push(' ');
+            launch.label.push_str(choice);
+        }
+        self.graph.launches.push(self.launch);
+        Ok(())
+    }
+}
