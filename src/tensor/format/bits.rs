@@ -96,10 +96,7 @@ pub fn gather_nibbles(bytes: &[u8], bit: usize) -> [u32; 4] {
 }
 
 /// The blocks of 4 rows of the file as `(row, block index, bytes)`; nothing for a row that is absent.
-pub fn each_block<'a>(
-    rows: [&'a [u8]; 4],
-    block_bytes: usize,
-) -> impl Iterator<Item = (usize, usize, &'a [u8])> {
+pub fn each_block(rows: [&[u8]; 4], block_bytes: usize) -> impl Iterator<Item = (usize, usize, &[u8])> {
     rows.into_iter().enumerate().flat_map(move |(row, bytes)| {
         bytes.chunks_exact(block_bytes).enumerate().map(move |(index, block)| (row, index, block))
     })

@@ -137,6 +137,12 @@ impl Plane {
     }
 }
 
+/// See [`Format::quantise`].
+pub type Quantise = fn(values: &[f32], block: &mut [u8]);
+
+/// See [`Format::pack_group`].
+pub type PackGroup = fn(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]);
+
 /// A stored weight format. Formats are compared by `name`; the list is [`FORMATS`].
 pub struct Format {
     /// As GGUF writes it: `Q4_K`.
@@ -151,12 +157,12 @@ pub struct Format {
     pub dequantise: fn(block: &[u8], out: &mut [f32]),
     /// Encodes one block of the file, where this program can. `values: block_len`, finite;
     /// `block: block_bytes`.
-    pub quantise: Option<fn(values: &[f32], block: &mut [u8])>,
+    pub quantise: Option<Quantise>,
     /// The arrays on the GPU, in the order of the bindings of group 1 in the shader.
     pub planes: &'static [Plane],
     /// Packs 4 rows of the file, each of at most `n_blocks * 32` weights. A row that is absent (padding) is an empty slice and gives weights
     /// that decode to zero. `planes[i]: planes[i].group_words(n_blocks)` words, zeroed.
-    pub pack_group: fn(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]),
+    pub pack_group: PackGroup,
     /// Decodes one row (0..4) of one packed group. `out: n_blocks * 32`.
     /// The arithmetic is the shader's, so that a CPU twin sees the same weights.
     pub unpack_row: fn(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]),
@@ -167,7 +173,7 @@ pub struct Format {
 impl Format {
     /// The bytes of one row of `n_columns` weights in a file.
     pub fn row_bytes(&self, n_columns: usize) -> Result<usize> {
-        if n_columns % self.block_len != 0 {
+        if !n_columns.is_multiple_of(self.block_len) {
             return Err(Error::Input(format!(
                 "a row of {n_columns} weights is not a whole number of {} blocks of {}",
                 self.name, self.block_len
