@@ -1,0 +1,39 @@
+// IQ4_NL: 32 weights that choose one of 16 levels, and a scale. w = d WEIGHT_LEVELS[q]
+//
+//   quants   [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
+//   scales   [group][block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
+//
+// Source: `ggml-common.h` of https://github.com/ggml-org/ggml, block_iq4_nl and kvalues_iq4nl.
+import package::block::Block;
+import package::halves::{four_halves, one_half};
+import package::levels::{dot_levels, levels_of};
+import package::nibbles::nibble_quad;
+
+@group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
+
+// -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113 as signed bytes.
+const WEIGHT_LEVELS = vec4<u32>(0xBFAD9881u, 0xF6EADDCFu, 0x26190D01u, 0x71594535u);
+
+// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
+fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+    let at = 4u * group * n_blocks + block;
+    let scales_at = group * n_blocks + block;
+    let sums = vec4<f32>(
+        dot_levels(weight_quants[at], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + n_blocks], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + 2u * n_blocks], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + 3u * n_blocks], WEIGHT_LEVELS, x),
+    );
+    return four_halves(weight_scales[scales_at]) * sums;
+}
+
+// Weights 4 * quad .. 4 * quad + 4 of `row`.
+fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
+    let block = quad >> 3u;
+    let part = quad & 7u;
+    let scales_at = (row >> 2u) * n_blocks + block;
+    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part);
+    let d = one_half(weight_scales[scales_at][(row >> 1u) & 1u], row);
+    return d * levels_of(quants, WEIGHT_LEVELS);
+}

@@ -1,0 +1,48 @@
+// MXFP4: 32 weights of 4-bit floating point under a power of two. w = 2^(e - 128) WEIGHT_LEVELS[q]
+//
+//   quants      [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
+//   exponents   [group][block] of u32: e of rows 0..4, one byte each
+//
+// WEIGHT_LEVELS are the E2M1 values times two, as integers; hence 128 where the format says 127.
+// Source: OCP Microscaling Formats 1.0, section 5; `ggml-common.h` of
+// https://github.com/ggml-org/ggml, block_mxfp4 and kvalues_mxfp4.
+import package::block::Block;
+import package::levels::{dot_levels, levels_of};
+import package::nibbles::nibble_quad;
+
+@group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> weight_exponents: array<u32>;
+
+// 0 1 2 3, 4 6 8 12, 0 -1 -2 -3, -4 -6 -8 -12 as signed bytes.
+const WEIGHT_LEVELS = vec4<u32>(0x03020100u, 0x0C080604u, 0xFDFEFF00u, 0xF4F8FAFCu);
+
+// 2^(e - 128) of each byte. Those of e = 0 and 1 are subnormal and may become zero.
+fn powers_of_two(exponents: u32) -> vec4<f32> {
+    let e = unpack4xU8(exponents);
+    let normal = (e - vec4<u32>(1u)) << vec4<u32>(23u);
+    let subnormal = vec4<u32>(0x00200000u) << (e & vec4<u32>(1u));
+    return bitcast<vec4<f32>>(select(normal, subnormal, e < vec4<u32>(2u)));
+}
+
+// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
+fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+    let at = 4u * group * n_blocks + block;
+    let scales_at = group * n_blocks + block;
+    let sums = vec4<f32>(
+        dot_levels(weight_quants[at], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + n_blocks], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + 2u * n_blocks], WEIGHT_LEVELS, x),
+        dot_levels(weight_quants[at + 3u * n_blocks], WEIGHT_LEVELS, x),
+    );
+    return powers_of_two(weight_exponents[scales_at]) * sums;
+}
+
+// Weights 4 * quad .. 4 * quad + 4 of `row`.
+fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
+    let block = quad >> 3u;
+    let part = quad & 7u;
+    let scales_at = (row >> 2u) * n_blocks + block;
+    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part);
+    let exponent = (weight_exponents[scales_at] >> (8u * (row & 3u))) & 0xFFu;
+    return powers_of_two(exponent).x * levels_of(quants, WEIGHT_LEVELS);
+}

@@ -1,0 +1,56 @@
+// Q2_K: super-blocks of 16 half blocks of 16 weights of 2 bits. w = (d s) q - (dmin m)
+//
+//   quants         [group][block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
+//   scales         [group][block] of vec2<u32>: s (low nibble), m (high) of the first half of rows 0..4,
+//                  one byte each; of the second half
+//   super scales   [group][super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
+//
+// Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q2_K.
+import package::block::Block;
+import package::bytes::{bytes_unsigned, dot_bytes_low, dot_bytes_high};
+import package::halves::{low_halves, high_halves};
+import package::two_bits::{two_bit_quad, two_bits_at_0};
+
+@group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
+@group(1) @binding(2) var<storage, read> weight_super_scales: array<vec4<u32>>;
+
+// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
+fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+    let scales_at = group * n_blocks + block;
+    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let quants_0 = weight_quants[2u * scales_at];
+    let quants_1 = weight_quants[2u * scales_at + 1u];
+    let sums_0 = vec4<f32>(
+        dot_bytes_low(two_bits_at_0(quants_0.x), x),
+        dot_bytes_low(two_bits_at_0(quants_0.y), x),
+        dot_bytes_low(two_bits_at_0(quants_0.z), x),
+        dot_bytes_low(two_bits_at_0(quants_0.w), x),
+    );
+    let sums_1 = vec4<f32>(
+        dot_bytes_high(two_bits_at_0(quants_1.x), x),
+        dot_bytes_high(two_bits_at_0(quants_1.y), x),
+        dot_bytes_high(two_bits_at_0(quants_1.z), x),
+        dot_bytes_high(two_bits_at_0(quants_1.w), x),
+    );
+    let pairs = weight_scales[scales_at];
+    let scales = pairs & vec2<u32>(0x0F0F0F0Fu);
+    let mins = (pairs >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
+    let super_scales = weight_super_scales[super_at];
+    return low_halves(super_scales) * (bytes_unsigned(scales.x) * sums_0 + bytes_unsigned(scales.y) * sums_1)
+        - high_halves(super_scales) * (bytes_unsigned(mins.x) * x.sum_low + bytes_unsigned(mins.y) * x.sum_high);
+}
+
+// Weights 4 * quad .. 4 * quad + 4 of `row`.
+fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
+    let block = quad >> 3u;
+    let part = quad & 7u;
+    let scales_at = (row >> 2u) * n_blocks + block;
+    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let side = part >> 2u;
+    let quants = two_bit_quad(weight_quants[2u * scales_at + side][row & 3u], part);
+    let pair = (weight_scales[scales_at][side] >> (8u * (row & 3u))) & 0xFFu;
+    let scale_and_min = unpack2x16float(weight_super_scales[super_at][row & 3u])
+        * vec2<f32>(vec2<u32>(pair & 0xFu, pair >> 4u));
+    return scale_and_min.x * bytes_unsigned(quants) - scale_and_min.y;
+}

@@ -1,0 +1,40 @@
+// Q5_0: 32 weights of 5 bits and a scale. w = d (q - 16)
+//
+//   quants      [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
+//   high bits   [group][block] of vec4<u32>: the one-bit words of rows 0..4
+//   scales      [group][block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
+//
+// Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q5_0.
+import package::block::Block;
+import package::bytes::bytes_unsigned;
+import package::halves::{four_halves, one_half};
+import package::nibbles::{bit_quad, dot_nibbles_and_bit, nibble_quad};
+
+@group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;
+@group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
+
+// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
+fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+    let at = 4u * group * n_blocks + block;
+    let scales_at = group * n_blocks + block;
+    let high = weight_high_bits[scales_at];
+    let sums = vec4<f32>(
+        dot_nibbles_and_bit(weight_quants[at], high.x, x),
+        dot_nibbles_and_bit(weight_quants[at + n_blocks], high.y, x),
+        dot_nibbles_and_bit(weight_quants[at + 2u * n_blocks], high.z, x),
+        dot_nibbles_and_bit(weight_quants[at + 3u * n_blocks], high.w, x),
+    );
+    return four_halves(weight_scales[scales_at]) * (sums - 16.0 * (x.sum_low + x.sum_high));
+}
+
+// Weights 4 * quad .. 4 * quad + 4 of `row`.
+fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
+    let block = quad >> 3u;
+    let part = quad & 7u;
+    let scales_at = (row >> 2u) * n_blocks + block;
+    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part)
+        | (bit_quad(weight_high_bits[scales_at][row & 3u], part) << 4u);
+    let d = one_half(weight_scales[scales_at][(row >> 1u) & 1u], row);
+    return d * (bytes_unsigned(quants) - 16.0);
+}

@@ -1,0 +1,60 @@
+// Q6_K: super-blocks of 16 half blocks of 16 weights of 6 bits. w = (d s) (q - 32)
+//
+//   quants         [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
+//   high bits      [group][block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
+//   scales         [group][block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
+//   super scales   [group][super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
+//
+// Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q6_K.
+import package::block::Block;
+import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high};
+import package::halves::{four_halves, one_half};
+import package::nibbles::{high_nibbles, low_nibbles, nibble_quad};
+import package::two_bits::{two_bit_quad, two_bits_at_4};
+
+@group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;
+@group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
+@group(1) @binding(3) var<storage, read> weight_super_scales: array<vec2<u32>>;
+
+// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
+fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+    let at = 4u * group * n_blocks + block;
+    let scales_at = group * n_blocks + block;
+    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let high_0 = weight_high_bits[2u * scales_at];
+    let high_1 = weight_high_bits[2u * scales_at + 1u];
+    let row_0 = weight_quants[at];
+    let row_1 = weight_quants[at + n_blocks];
+    let row_2 = weight_quants[at + 2u * n_blocks];
+    let row_3 = weight_quants[at + 3u * n_blocks];
+    let sums_0 = vec4<f32>(
+        dot_bytes_low(low_nibbles(row_0) | two_bits_at_4(high_0.x), x),
+        dot_bytes_low(low_nibbles(row_1) | two_bits_at_4(high_0.y), x),
+        dot_bytes_low(low_nibbles(row_2) | two_bits_at_4(high_0.z), x),
+        dot_bytes_low(low_nibbles(row_3) | two_bits_at_4(high_0.w), x),
+    );
+    let sums_1 = vec4<f32>(
+        dot_bytes_high(high_nibbles(row_0) | two_bits_at_4(high_1.x), x),
+        dot_bytes_high(high_nibbles(row_1) | two_bits_at_4(high_1.y), x),
+        dot_bytes_high(high_nibbles(row_2) | two_bits_at_4(high_1.z), x),
+        dot_bytes_high(high_nibbles(row_3) | two_bits_at_4(high_1.w), x),
+    );
+    let scales = weight_scales[scales_at];
+    return four_halves(weight_super_scales[super_at])
+        * (bytes_signed(scales.x) * (sums_0 - 32.0 * x.sum_low) + bytes_signed(scales.y) * (sums_1 - 32.0 * x.sum_high));
+}
+
+// Weights 4 * quad .. 4 * quad + 4 of `row`.
+fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
+    let block = quad >> 3u;
+    let part = quad & 7u;
+    let scales_at = (row >> 2u) * n_blocks + block;
+    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let side = part >> 2u;
+    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part)
+        | (two_bit_quad(weight_high_bits[2u * scales_at + side][row & 3u], part) << 4u);
+    let scale = one_half(weight_super_scales[super_at][(row >> 1u) & 1u], row)
+        * bytes_signed(weight_scales[scales_at][side] >> (8u * (row & 3u))).x;
+    return scale * (bytes_unsigned(quants) - 32.0);
+}
