@@ -2,7 +2,7 @@
 import package::block::Block;
 import package::config::X_IS_BLOCKS;
 
-@group(0) @binding(0) var<storage, read> x: array<vec2<u32>>;
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
 
 fn x_quad(v: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));

@@ -2,7 +2,7 @@
 import package::block::Block;
 import package::config::X_IS_BLOCKS;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
 // Elements 32 * block .. 32 * block + 32 of the row of `n_quads` quads that begins at quad `row`.
 // Past the end of a row the last quad is repeated: the weights there are zero.

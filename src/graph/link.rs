@@ -33,14 +33,8 @@ macro_rules! wgsl {
 pub(crate) use wgsl;
 
 /// Files that several kernels or roles import.
-const LIBRARY: &[Wgsl] = &[
-    wgsl!("block"),
-    wgsl!("bytes"),
-    wgsl!("halves"),
-    wgsl!("levels"),
-    wgsl!("nibbles"),
-    wgsl!("two_bits"),
-];
+const LIBRARY: &[Wgsl] =
+    &[wgsl!("block"), wgsl!("bytes"), wgsl!("halves"), wgsl!("levels"), wgsl!("nibbles"), wgsl!("two_bits")];
 
 /// A number in `package::config`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +90,10 @@ pub fn link(
                     wanted_config.extend(names);
                 } else {
                     queue.push(find(&path, roles).ok_or_else(|| {
-                        Error::Gpu(format!("{}: package::{path} is neither a role of {label} nor a file", place()))
+                        Error::Gpu(format!(
+                            "{}: package::{path} is neither a role of {label} nor a file",
+                            place()
+                        ))
                     })?);
                 }
             } else {

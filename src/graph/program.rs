@@ -34,10 +34,17 @@ pub struct Difference {
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let c = &self.compared;
-        write!(f, "launch {} ({}): {} of {} elements differ from the twin", self.index, self.label, c.n_wrong, c.n)?;
+        write!(
+            f,
+            "launch {} ({}): {} of {} elements differ from the twin",
+            self.index, self.label, c.n_wrong, c.n
+        )?;
         if let Some((argument, index, expected, found, tolerance)) = c.first {
             let name = self.arguments.get(argument).map_or("", |name| name);
-            write!(f, "; first {name}[{index}]: expected {expected}, found {found}, tolerance {tolerance:.3e}")?;
+            write!(
+                f,
+                "; first {name}[{index}]: expected {expected}, found {found}, tolerance {tolerance:.3e}"
+            )?;
         }
         Ok(())
     }
@@ -61,7 +68,9 @@ impl Graph {
                     let buffer = gpu.buffer_with(&info.name, bytemuck::cast_slice(words))?;
                     Some(Slice { buffer, offset: 0, len: 4 * words.len().max(1) as u64 })
                 }
-                Storage::Temporary { .. } => places.slice(info.tensor.id, info.tensor.bytes().max(4), scratch),
+                Storage::Temporary { .. } => {
+                    places.slice(info.tensor.id, info.tensor.bytes().max(4), scratch)
+                }
             });
         }
         let sources: Vec<Source> = self.launches.par_iter().map(Launch::source).collect::<Result<_>>()?;

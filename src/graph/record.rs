@@ -227,11 +227,12 @@ pub struct Graph {
     caps: Caps,
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) launches: Vec<Launch>,
+    none: Option<Tensor>,
 }
 
 impl Graph {
     pub fn new(caps: &Caps) -> Graph {
-        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new() }
+        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new(), none: None }
     }
 
     pub fn caps(&self) -> &Caps {
@@ -252,6 +253,16 @@ impl Graph {
         binding: Binding,
     ) -> Tensor {
         self.add(name, rows.into(), n_columns, dtype, Storage::External(binding))
+    }
+
+    /// Stands for an optional argument that is absent: 4 zeros.
+    pub fn none(&mut self) -> Tensor {
+        if let Some(none) = self.none {
+            return none;
+        }
+        let none = self.external("none", 1, 4, Dtype::F32, Binding::Host(Arc::new(vec![0; 4])));
+        self.none = Some(none);
+        none
     }
 
     /// A tensor in scratch memory, which lives from its first to its last launch.

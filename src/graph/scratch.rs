@@ -51,7 +51,8 @@ pub(super) fn place(graph: &Graph) -> Places {
         }
         for arg in &launch.args {
             let id = arg.tensor.id;
-            if let (Storage::Temporary { keep: false }, Some(slot)) = (&graph.tensors[id].storage, places.slots[id])
+            if let (Storage::Temporary { keep: false }, Some(slot)) =
+                (&graph.tensors[id].storage, places.slots[id])
                 && last[id] == i
                 && !free.contains(&slot)
             {

@@ -83,6 +83,17 @@ impl<'a> Call<'a> {
         &self.arguments[i]
     }
 
+    /// The rows of argument `i` in this step.
+    pub fn n_rows(&self, i: usize) -> usize {
+        let rows = self.launch.args[i].tensor.rows;
+        rows.size.map_or(rows.n_max, |size| self.sizes.get(size) as usize)
+    }
+
+    /// Elements from one row of argument `i` to the next.
+    pub fn pitch(&self, i: usize) -> usize {
+        self.launch.args[i].tensor.pitch()
+    }
+
     pub fn dtype(&self, i: usize) -> Dtype {
         self.launch.args[i].tensor.dtype
     }
@@ -143,7 +154,10 @@ impl<'a> Call<'a> {
                 continue;
             }
             let Some(written) = &self.written[i] else {
-                return Err(Error::Gpu(format!("{}: the twin did not write argument {i}", self.launch.label)));
+                return Err(Error::Gpu(format!(
+                    "{}: the twin did not write argument {i}",
+                    self.launch.label
+                )));
             };
             let dtype = argument.tensor.dtype;
             let found = dtype.decode(&found[i]);

@@ -47,7 +47,10 @@ impl PackedWeight {
         let caps = gpu.caps();
         let limit = caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30);
         let rows_max = rows_per_chunk(format, n_blocks, limit).ok_or_else(|| {
-            Error::tensor(name, format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"))
+            Error::tensor(
+                name,
+                format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"),
+            )
         })?;
         let mut chunks = Vec::new();
         for rows in split(n_rows.next_multiple_of(4), rows_max) {
@@ -154,7 +157,8 @@ fn random_row(format: &Format, row_bytes: usize, n_columns: usize, inputs: &mut 
         loop {
             block.fill_with(|| inputs.next() as u8);
             (format.dequantise)(block, &mut values);
-            let largest = values.iter().fold(0.0f32, |m, v| if v.is_finite() { m.max(v.abs()) } else { f32::NAN });
+            let largest =
+                values.iter().fold(0.0f32, |m, v| if v.is_finite() { m.max(v.abs()) } else { f32::NAN });
             if largest > 1e-3 && largest < 8.0 {
                 break;
             }

@@ -3,5 +3,5 @@
 pub mod format;
 mod shape;
 
-pub use format::Format;
+pub use format::{FORMATS, Format};
 pub use shape::Shape;

@@ -1,0 +1,66 @@
+// Matrix product for few or many tokens, without barriers or workgroup memory.
+//
+//   y[t, n] = f(sum_k W[n, k] x[t, k] + bias[n])        f: the epilogue
+//
+// W: (n_rows, n_columns), packed, rows in groups of 4    x: (n_tokens, n_columns)
+// bias: (n_rows)                                         y: (n_tokens, n_rows)
+//
+// A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
+// turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
+// its tokens. Every token is summed in the same order whatever COLS is.
+import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
+import package::epilogue::finish;
+import package::input::x_block;
+import package::weight::dot4;
+
+struct Params {
+    n_tokens: u32,
+    // Of x, in quads.
+    n_quads: u32,
+    n_blocks: u32,
+    // Groups of 4 rows in this chunk of the weight, and the first of them in y and bias.
+    n_groups: u32,
+    first_group: u32,
+    // From one row of y to the next, in units of `finish`.
+    y_pitch: u32,
+}
+
+@group(0) @binding(0) var<storage, read> bias: array<vec4<f32>>;
+
+@compute @workgroup_size(WG_SIZE)
+fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
+    let index = lane_of(lane);
+    let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
+    let first_token = workgroup.y * COLS;
+
+    var sums: array<vec4<f32>, GROUPS * COLS>;
+    for (var i = 0u; i < GROUPS * COLS; i++) {
+        sums[i] = vec4<f32>(0.0);
+    }
+    for (var block = index; block < params.n_blocks; block += 8u) {
+        for (var c = 0u; c < COLS; c++) {
+            let token = min(first_token + c, params.n_tokens - 1u);
+            let x = x_block(token * params.n_quads, block, params.n_quads);
+            for (var g = 0u; g < GROUPS; g++) {
+                // Past the last group the work is repeated and not stored: lanes stay together.
+                let group = min(first + g, params.n_groups - 1u);
+                sums[c * GROUPS + g] += dot4(group, block, params.n_blocks, x);
+            }
+        }
+    }
+    for (var c = 0u; c < COLS; c++) {
+        for (var g = 0u; g < GROUPS; g++) {
+            var sum = cluster_sum4(sums[c * GROUPS + g], lane);
+            let group = first + g;
+            let token = first_token + c;
+            if index == 0u && group < params.n_groups && token < params.n_tokens {
+                let at = params.first_group + group;
+                if HAS_BIAS {
+                    sum += bias[at];
+                }
+                finish(token * params.y_pitch + at, sum);
+            }
+        }
+    }
+}

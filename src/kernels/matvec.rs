@@ -1,0 +1,291 @@
+//! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`.
+
+use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
+use crate::error::{Error, Result};
+use crate::gpu::{Caps, Extent, Size, Sizes};
+use crate::graph::{Call, Case, Dtype, Graph, Kernel, PackedWeight, Rows, Tensor, params, wgsl};
+use crate::tensor::{FORMATS, format};
+
+pub static MATVEC: Kernel = Kernel {
+    name: "matvec",
+    wgsl: wgsl!("matvec"),
+    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
+    params: Matvec::LAYOUT,
+    twin,
+    cases,
+};
+
+params! {
+    /// Mirrors `Params` in the shader.
+    pub struct Matvec {
+        n_tokens: u32,
+        n_quads: u32,
+        n_blocks: u32,
+        n_groups: u32,
+        first_group: u32,
+        y_pitch: u32,
+    }
+}
+
+/// What a matrix product does with its result v, of shape (n_tokens, n_rows).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Epilogue {
+    /// y = v. The result is f32.
+    Store,
+    /// Writes v into the columns from `first` on of a tensor, f32. `first` is a multiple of 4.
+    StoreAt { y: Tensor, first: usize },
+    /// y += v, in place, f32. Returns y.
+    Residual { y: Tensor },
+    /// y = f(v), stored as `dtype`.
+    Activate { activation: Activation, dtype: Dtype },
+    /// y = f(gate) * up, stored as `dtype`, of shape (n_tokens, n_rows / 2). The rows of the weight
+    /// alternate: gate row, up row.
+    Gated { activation: Activation, dtype: Dtype },
+}
+
+/// How a product is cut into clusters of 8 lanes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    /// Groups of 4 rows per cluster.
+    groups: u32,
+    /// Tokens per cluster.
+    cols: u32,
+    /// Clusters per workgroup.
+    clusters: u32,
+    cluster: &'static str,
+}
+
+/// Records `f(weight x + bias)` and returns the result.
+///
+/// Shapes: `x: (n_tokens, n_columns)`, `weight: (n_rows, n_columns)`, `bias: (1, n_rows)`.
+/// Fails if they disagree, or if n_columns is not a multiple of 4.
+pub fn linear(
+    g: &mut Graph,
+    x: Tensor,
+    weight: &PackedWeight,
+    bias: Option<Tensor>,
+    epilogue: Epilogue,
+) -> Result<Tensor> {
+    let shape = choose(g.caps(), x.n_rows());
+    record(g, x, weight, bias, epilogue, shape)
+}
+
+/// The table of shapes by kind of device and number of tokens.
+fn choose(caps: &Caps, n_tokens: usize) -> Shape {
+    let cluster = roles::cluster(caps);
+    match (caps.software(), n_tokens) {
+        // Loads cost most there: many rows share each activation, few tokens each weight.
+        (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
+        (true, _) => Shape { groups: 2, cols: 4, clusters: 1, cluster },
+        (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
+        (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
+        (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
+        (false, _) => Shape { groups: 1, cols: 8, clusters: 8, cluster },
+    }
+}
+
+pub(super) fn record(
+    g: &mut Graph,
+    x: Tensor,
+    weight: &PackedWeight,
+    bias: Option<Tensor>,
+    epilogue: Epilogue,
+    shape: Shape,
+) -> Result<Tensor> {
+    g.expect_quads(x)?;
+    let (n_rows, n_columns) = (weight.n_rows, weight.n_columns);
+    if x.n_columns != n_columns {
+        return Err(Error::tensor(
+            &weight.name,
+            format!("has shape ({n_rows}, {n_columns}), but its input has {} columns", x.n_columns),
+        ));
+    }
+    if let Some(bias) = bias {
+        g.expect(bias, 1, n_rows)?;
+    }
+    let (role, activation, y, first, y_pitch) = match epilogue {
+        Epilogue::Store => {
+            let y = g.temp(&weight.name, x.rows, n_rows, Dtype::F32);
+            ("store", None, y, 0, y.pitch() / 4)
+        }
+        Epilogue::StoreAt { y, first } => ("store", None, y, first, y.pitch() / 4),
+        Epilogue::Residual { y } => {
+            g.expect(y, x.n_rows(), n_rows)?;
+            ("residual", None, y, 0, y.pitch() / 4)
+        }
+        Epilogue::Activate { activation, dtype } => {
+            let y = g.temp(&weight.name, x.rows, n_rows, dtype);
+            ("activate", Some(activation), y, 0, y.pitch() / 4)
+        }
+        Epilogue::Gated { activation, dtype } => {
+            if !n_rows.is_multiple_of(4) {
+                return Err(Error::tensor(
+                    &weight.name,
+                    format!("{n_rows} gated rows are not a multiple of 4"),
+                ));
+            }
+            let y = g.temp(&weight.name, x.rows, n_rows / 2, dtype);
+            ("gated", Some(activation), y, 0, y.pitch() / 2)
+        }
+    };
+    let whole = role == "store" && matches!(epilogue, Epilogue::Store) || activation.is_some();
+    for (i, chunk) in weight.chunks.iter().enumerate() {
+        let n_groups = chunk.n_rows as u32 / 4;
+        let none = g.none();
+        let params = Matvec {
+            n_tokens: x.n_rows() as u32,
+            n_quads: x.n_columns as u32 / 4,
+            n_blocks: chunk.n_blocks as u32,
+            n_groups,
+            first_group: ((first + chunk.first_row) / 4) as u32,
+            y_pitch: y_pitch as u32,
+        };
+        let mut launch = g
+            .launch(&MATVEC)
+            .weight(&weight.name, weight.format, chunk)
+            .role(&INPUT, roles::real_name(x.dtype))
+            .role(&CLUSTER, shape.cluster)
+            .role(&EPILOGUE, role);
+        if let Some(activation) = activation {
+            launch = launch.role(&ACTIVATION, activation.name()).role(&REAL, roles::real_name(y.dtype));
+        }
+        launch = launch
+            .config("CLUSTERS", shape.clusters)
+            .config("COLS", shape.cols)
+            .config("GROUPS", shape.groups)
+            .config("HAS_BIAS", bias.is_some())
+            .config("WG_SIZE", 8 * shape.clusters)
+            .config("X_IS_BLOCKS", x.n_columns.is_multiple_of(32))
+            .params(&params)
+            .patch_rows("n_tokens", x)
+            .read(bias.unwrap_or(none))
+            .read(x);
+        // A result in several parts keeps what the earlier launches wrote.
+        launch = if whole && i == 0 { launch.write(y) } else { launch.update(y) };
+        let columns = n_groups.div_ceil(shape.groups * shape.clusters);
+        launch
+            .grid([Extent::Fixed(columns), x.row_extent(shape.cols), Extent::Fixed(1)])
+            .terms(n_columns)
+            .record()?;
+    }
+    Ok(y)
+}
+
+fn twin(call: &mut Call) -> Result<()> {
+    let p: Matvec = call.params();
+    let has_bias = call.config("HAS_BIAS")? != 0.0;
+    let activation = Activation::by_name(call.role("activation")).unwrap_or(Activation::Identity);
+    let epilogue = call.role("epilogue");
+    let (bias, x, mut y) = (call.floats(0), call.floats(1), call.floats(2));
+    let n_columns = 4 * p.n_quads as usize;
+    let per_group = if epilogue == "gated" { 2 } else { 4 };
+    let y_pitch = per_group * p.y_pitch as usize;
+    let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
+    for group in 0..p.n_groups as usize {
+        let rows: Vec<Vec<f32>> = (0..4).map(|r| call.weight_row(4 * group + r)).collect();
+        let at = p.first_group as usize + group;
+        for t in 0..p.n_tokens as usize {
+            let x = &x[t * n_columns..(t + 1) * n_columns];
+            let mut v = [0.0f64; 4];
+            let mut scale = [0.0f64; 4];
+            for (r, row) in rows.iter().enumerate() {
+                for (w, x) in row.iter().zip(x) {
+                    v[r] += f64::from(*w) * x;
+                    scale[r] += (f64::from(*w) * x).abs();
+                }
+                if has_bias {
+                    v[r] += bias[4 * at + r];
+                    scale[r] += bias[4 * at + r].abs();
+                }
+            }
+            let base = t * y_pitch + per_group * at;
+            for i in 0..per_group {
+                let (value, size) = match epilogue {
+                    "residual" => (y[base + i] + v[i], y[base + i].abs() + scale[i]),
+                    // The slope of each activation is at most 1.13.
+                    "activate" => (activation.apply(v[i]), 1.2 * scale[i]),
+                    "gated" => {
+                        let (gate, up) = (activation.apply(v[2 * i]), v[2 * i + 1]);
+                        let size = 1.2 * scale[2 * i] * up.abs() + gate.abs() * scale[2 * i + 1];
+                        (gate * up, size)
+                    }
+                    _ => (v[i], scale[i]),
+                };
+                y[base + i] = value;
+                // The sums of a format with minimums or offsets cancel inside a block.
+                scales[base + i] = 4.0 * size;
+            }
+        }
+    }
+    call.set_with_scales(2, y, scales);
+    Ok(())
+}
+
+fn cases(caps: &Caps) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let best = roles::cluster(caps);
+    // Every format, as the device would run it and with many columns.
+    for format in &FORMATS {
+        for (n_tokens, cols, groups) in [(1, 1, 4), (5, 4, 2)] {
+            let shape = Shape { groups, cols, clusters: 1, cluster: best };
+            cases.push(case(format, n_tokens, 20, 512, Dtype::F16, Kind::Store, shape));
+        }
+    }
+    let q8 = format::by_name("Q8_0").expect("a known format");
+    let f32 = format::by_name("F32").expect("a known format");
+    for cluster in roles::cluster_variants(caps) {
+        for (groups, cols, clusters) in [(1, 1, 8), (1, 8, 8), (2, 2, 4), (4, 4, 1)] {
+            let shape = Shape { groups, cols, clusters, cluster };
+            cases.push(case(q8, 3, 36, 96, Dtype::F32, Kind::Store, shape));
+        }
+        let shape = Shape { groups: 2, cols: 2, clusters: 2, cluster };
+        for activation in Activation::ALL {
+            cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(activation), shape));
+            cases.push(case(q8, 3, 24, 64, Dtype::F32, Kind::Gated(activation), shape));
+        }
+        cases.push(case(q8, 2, 28, 64, Dtype::F32, Kind::Residual, shape));
+        cases.push(case(q8, 2, 28, 64, Dtype::F16, Kind::Bias, shape));
+        cases.push(case(q8, 2, 40, 64, Dtype::F16, Kind::Chunks, shape));
+        // Widths that are no whole blocks, and a number of rows that is no whole group.
+        cases.push(case(f32, 2, 10, 172, Dtype::F16, Kind::Store, shape));
+        cases.push(case(f32, 2, 9, 36, Dtype::F32, Kind::Store, shape));
+    }
+    cases
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Store,
+    Activate(Activation),
+    Gated(Activation),
+    Residual,
+    Bias,
+    Chunks,
+}
+
+fn case(
+    format: &'static crate::tensor::Format,
+    n_tokens: usize,
+    n_rows: usize,
+    n_columns: usize,
+    dtype: Dtype,
+    kind: Kind,
+    shape: Shape,
+) -> Case {
+    let name = format!("{} {n_tokens}x{n_rows}x{n_columns} {dtype:?} {kind:?} {shape:?}", format.name);
+    let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
+    Case::new(name, sizes, move |g, inputs| {
+        let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
+        let x = inputs.tensor(g, rows, n_columns, dtype);
+        let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX - 3 };
+        let weight = inputs.weight(format, n_rows, n_columns, rows_max)?;
+        let bias = matches!(kind, Kind::Bias).then(|| inputs.tensor(g, 1, n_rows, Dtype::F32));
+        let epilogue = match kind {
+            Kind::Store | Kind::Bias | Kind::Chunks => Epilogue::Store,
+            Kind::Activate(activation) => Epilogue::Activate { activation, dtype },
+            Kind::Gated(activation) => Epilogue::Gated { activation, dtype },
+            Kind::Residual => Epilogue::Residual { y: inputs.tensor(g, rows, n_rows, Dtype::F32) },
+        };
+        record(g, x, &weight, bias, epilogue, shape).map(|_| ())
+    })
+}

@@ -1,0 +1,90 @@
+//! Root-mean-square normalisation of each row. The maths is in `shaders/rms_norm.wgsl`.
+
+use super::roles::{self, LANES, REAL};
+use crate::error::Result;
+use crate::gpu::{Caps, Extent, Size, Sizes};
+use crate::graph::{Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
+
+pub static RMS_NORM: Kernel = Kernel {
+    name: "rms_norm",
+    wgsl: wgsl!("rms_norm"),
+    roles: &[&LANES, &REAL],
+    params: RmsNorm::LAYOUT,
+    twin,
+    cases,
+};
+
+params! {
+    /// Mirrors `Params` in the shader.
+    pub struct RmsNorm { n_quads: u32, eps: f32 }
+}
+
+/// Records `y = gain * x / rms(x)` and returns `y`, stored as `dtype`.
+///
+/// Shapes: `x, y: (n_tokens, n_channels)`, `gain: (1, n_channels)`.
+/// Fails if `gain` and `x` disagree, or if n_channels is not a multiple of 4.
+pub fn rms_norm(g: &mut Graph, x: Tensor, gain: Tensor, eps: f32, dtype: Dtype) -> Result<Tensor> {
+    let (lanes, wg_size) = roles::lanes(g.caps());
+    record(g, x, gain, eps, dtype, lanes, wg_size)
+}
+
+fn record(
+    g: &mut Graph,
+    x: Tensor,
+    gain: Tensor,
+    eps: f32,
+    dtype: Dtype,
+    lanes: &'static str,
+    wg_size: u32,
+) -> Result<Tensor> {
+    g.expect(gain, 1, x.n_columns)?;
+    g.expect_quads(x)?;
+    let y = g.temp("norm", x.rows, x.n_columns, dtype);
+    g.launch(&RMS_NORM)
+        .role(&LANES, lanes)
+        .role(&REAL, roles::real_name(dtype))
+        .config("WG_SIZE", wg_size)
+        .params(&RmsNorm { n_quads: x.n_columns as u32 / 4, eps })
+        .read(x)
+        .read(gain)
+        .write(y)
+        .grid([x.row_extent(1), Extent::Fixed(1), Extent::Fixed(1)])
+        .terms(x.n_columns)
+        .record()?;
+    Ok(y)
+}
+
+fn twin(call: &mut Call) -> Result<()> {
+    let p: RmsNorm = call.params();
+    let n_channels = 4 * p.n_quads as usize;
+    let (x, gain, mut y) = (call.floats(0), call.floats(1), call.floats(2));
+    let n_tokens = call.n_rows(0);
+    for t in 0..n_tokens {
+        let row = t * n_channels..(t + 1) * n_channels;
+        let mean_square = x[row.clone()].iter().map(|v| v * v).sum::<f64>() / n_channels as f64;
+        let scale = 1.0 / (mean_square + f64::from(p.eps)).sqrt();
+        for ((y, x), gain) in y[row.clone()].iter_mut().zip(&x[row]).zip(&gain) {
+            *y = gain * x * scale;
+        }
+    }
+    call.set(2, y);
+    Ok(())
+}
+
+fn cases(caps: &Caps) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (lanes, wg_size) in roles::lanes_variants(caps) {
+        for dtype in [Dtype::F32, Dtype::F16] {
+            for (n_tokens, n_channels) in [(1, 64), (7, 576), (3, 100), (2, 4)] {
+                let name = format!("{n_tokens}x{n_channels} {dtype:?} {lanes}");
+                let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
+                cases.push(Case::new(name, sizes, move |g, inputs| {
+                    let x = inputs.tensor(g, Rows::up_to(n_tokens + 1, Size::Tokens), n_channels, Dtype::F32);
+                    let gain = inputs.tensor(g, 1, n_channels, Dtype::F32);
+                    record(g, x, gain, 1e-5, dtype, lanes, wg_size).map(|_| ())
+                }));
+            }
+        }
+    }
+    cases
+}
