@@ -25,9 +25,10 @@ impl Shape {
         self.0.last().copied().unwrap_or(1)
     }
 
-    /// The product of all dimensions but the last.
+    /// The product of all dimensions but the last; the largest number there is where it overflows, so
+    /// that the shape of an untrusted file can be asked.
     pub fn n_rows(&self) -> usize {
-        self.0.iter().rev().skip(1).product()
+        self.0.iter().rev().skip(1).fold(1, |n, &d| n.saturating_mul(d))
     }
 }
 

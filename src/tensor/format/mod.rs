@@ -96,6 +96,12 @@ pub fn by_gguf_type(number: u32) -> Result<&'static Format> {
     })
 }
 
+/// The name of a GGUF type of plain numbers that are no weights: integers and F64.
+pub fn plain_number(gguf_type: u32) -> Option<&'static str> {
+    let (_, name) = UNSUPPORTED.iter().find(|(number, _)| *number == gguf_type)?;
+    matches!(*name, "I8" | "I16" | "I32" | "I64" | "F64").then_some(name)
+}
+
 /// The format of a name, in any case: `q4_k`.
 pub fn by_name(name: &str) -> Result<&'static Format> {
     FORMATS.iter().find(|format| format.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
