@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, header};
@@ -14,6 +15,9 @@ use crate::error::{Error, Result};
 
 /// The hub's list of files: repositories with thousands of files stay below this.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// A network that swallows what is not allowed should not hold up the next source for long.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why an attempt ended.
 enum Failure {
@@ -151,8 +155,8 @@ fn agent(hub: &Hub) -> Agent {
         .http_status_as_error(false)
         // A renamed repository redirects within the hub, a file to a store that must not see the token.
         .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-        .timeout_resolve(Some(hub.stall))
-        .timeout_connect(Some(hub.stall))
+        .timeout_resolve(Some(hub.stall.min(CONNECT_TIME_MAX)))
+        .timeout_connect(Some(hub.stall.min(CONNECT_TIME_MAX)))
         .timeout_recv_response(Some(hub.stall))
         .timeout_per_read(Some(hub.stall))
         .build()
