@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::folder::RecordFile;
-use super::name::is_safe_file;
 use super::part::{self, Wanted};
 use super::{Hub, Progress};
 use crate::error::{Error, Result};
@@ -61,7 +60,7 @@ impl Listing {
         let is_sha256 = |text: &&str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let files = answer["siblings"].as_array()?.iter().filter_map(|sibling| {
             Some(Wanted {
-                name: sibling["rfilename"].as_str().filter(|name| is_safe_file(name))?.into(),
+                name: sibling["rfilename"].as_str().filter(|name| super::name::is_safe_file(name))?.into(),
                 bytes: sibling["size"].as_u64(),
                 sha256: sibling["lfs"]["sha256"].as_str().filter(is_sha256).map(str::to_lowercase),
             })
