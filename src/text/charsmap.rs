@@ -43,7 +43,10 @@ impl Charsmap {
         while let Some(base) = open.pop() {
             // A text may try any byte here.
             if base | 0xff >= self.units.len() {
-                return wrong(format!("a node of the trie points to {base}, outside its {} units", self.units.len()));
+                return wrong(format!(
+                    "a node of the trie points to {base}, outside its {} units",
+                    self.units.len()
+                ));
             }
             if std::mem::replace(&mut seen[base], true) {
                 continue;

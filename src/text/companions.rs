@@ -117,7 +117,9 @@ fn frame(json: &Value, parts: &mut Parts) {
 /// One template, or a list of named ones of which `default` counts.
 fn template(value: &Value) -> Option<String> {
     let source = match value {
-        Value::Array(list) => &list.iter().find(|entry| entry["name"] == "default").or(list.first())?["template"],
+        Value::Array(list) => {
+            &list.iter().find(|entry| entry["name"] == "default").or(list.first())?["template"]
+        }
         one => one,
     };
     source.as_str().map(str::to_owned)

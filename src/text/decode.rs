@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn spellings() {
         let bytes = |spelling: Spelling, piece: &str, start| {
-            String::from_utf8(spelling.bytes(piece, Class::Normal, start).into_owned()).expect("whole characters")
+            String::from_utf8(spelling.bytes(piece, Class::Normal, start).into_owned())
+                .expect("whole characters")
         };
         assert_eq!(bytes(Spelling::Bytes, "Ġthe", true), " the");
         let blanks = Spelling::Blanks { prefix: true };

@@ -77,7 +77,9 @@ impl Tokenizer {
             "t5" => unigram(vocab, file),
             "bert" => wordpiece(vocab, file),
             model => {
-                let message = format!("tokenizer model {model:?} is not known; known are gpt2, llama, gemma4, bert, t5");
+                let message = format!(
+                    "tokenizer model {model:?} is not known; known are gpt2, llama, gemma4, bert, t5"
+                );
                 Err(Error::Unsupported(format!("{file}: {message}")))
             }
         }?;
@@ -100,11 +102,15 @@ fn check_ids(vocab: &GgufVocab, file: &str) -> Result<()> {
     ];
     for (name, id) in ids {
         if let Some(id) = id.filter(|&id| id as usize >= n_tokens) {
-            return Err(Error::file(file, format!("the {name} token is {id}, but there are {n_tokens} tokens")));
+            return Err(Error::file(
+                file,
+                format!("the {name} token is {id}, but there are {n_tokens} tokens"),
+            ));
         }
     }
     if !vocab.token_types.is_empty() && vocab.token_types.len() < n_tokens {
-        let message = format!("expected a type for each of {n_tokens} tokens, found {}", vocab.token_types.len());
+        let message =
+            format!("expected a type for each of {n_tokens} tokens, found {}", vocab.token_types.len());
         return Err(Error::file(file, message));
     }
     Ok(())
@@ -183,7 +189,8 @@ fn sentencepiece(mut vocab: GgufVocab, file: &str) -> Result<Parts> {
     let prefix = vocab.add_space_prefix.unwrap_or(!by_merges);
     let normalizer = normalizer(&vocab, file, prefix, false)?;
     if !by_merges {
-        let special = |id: u32| Some(id).filter(|&id| !matches!(pieces.class(id), Class::Normal | Class::Byte));
+        let special =
+            |id: u32| Some(id).filter(|&id| !matches!(pieces.class(id), Class::Normal | Class::Byte));
         vocab.unk = vocab.unk.or(special(0));
         vocab.bos = vocab.bos.or(special(1));
         vocab.eos = vocab.eos.or(special(2));

@@ -40,7 +40,9 @@ impl Tokenizer {
             let class = match added.get(&id) {
                 Some(token) if token.special => Class::Control,
                 Some(_) => Class::UserDefined,
-                None if matches!(spelling, Spelling::Blanks { .. }) && byte_of(&text).is_some() => Class::Byte,
+                None if matches!(spelling, Spelling::Blanks { .. }) && byte_of(&text).is_some() => {
+                    Class::Byte
+                }
                 None if text.is_empty() => Class::Unused,
                 None => Class::Normal,
             };
@@ -155,12 +157,14 @@ fn spelling(json: &Value, file: &str) -> Result<Spelling> {
             }
             "ByteFallback" | "Fuse" => {}
             _ => {
-                let message = format!("{file}: decoder {name} with these settings is not supported: {decoder}");
+                let message =
+                    format!("{file}: decoder {name} with these settings is not supported: {decoder}");
                 return Err(Error::Unsupported(message));
             }
         }
     }
-    let byte_level = || steps(&json["pre_tokenizer"], "pretokenizers").iter().any(|s| s["type"] == "ByteLevel");
+    let byte_level =
+        || steps(&json["pre_tokenizer"], "pretokenizers").iter().any(|s| s["type"] == "ByteLevel");
     Ok(match spelling {
         Some(Spelling::Blanks { prefix }) => Spelling::Blanks { prefix: prefix || strips },
         Some(spelling) => spelling,

@@ -15,7 +15,8 @@ impl Tokenizer {
         let wrong = |message: String| Error::file(file, message);
         let mut rest = bytes;
         let u32 = |rest: &mut &[u8], what: &str| {
-            let (word, behind) = rest.split_first_chunk::<4>().ok_or_else(|| wrong(format!("ends inside {what}")))?;
+            let (word, behind) =
+                rest.split_first_chunk::<4>().ok_or_else(|| wrong(format!("ends inside {what}")))?;
             *rest = behind;
             Ok(u32::from_le_bytes(*word))
         };
@@ -26,7 +27,10 @@ impl Tokenizer {
             vocab.scores.push(f32::from_bits(u32(&mut rest, "a score")?));
             let length = u32(&mut rest, "a length")?;
             if length > longest || length as usize > rest.len() {
-                return Err(wrong(format!("token {id} says {length} bytes; the longest has {longest}, {} are left", rest.len())));
+                return Err(wrong(format!(
+                    "token {id} says {length} bytes; the longest has {longest}, {} are left",
+                    rest.len()
+                )));
             }
             let (text, behind) = rest.split_at(length as usize);
             let text = std::str::from_utf8(text).map_err(|error| wrong(format!("token {id}: {error}")))?;

@@ -16,10 +16,12 @@ impl Tokenizer {
     /// of the pre-tokenizer (`gpt-2` for GPT-2 and RoBERTa).
     pub fn from_vocab_and_merges(vocab: &[u8], merges: &[u8], file: &str, pre: &str) -> Result<Tokenizer> {
         let wrong = |message: String| Error::file(file, message);
-        let json: Value = serde_json::from_slice(vocab).map_err(|error| wrong(format!("not JSON: {error}")))?;
+        let json: Value =
+            serde_json::from_slice(vocab).map_err(|error| wrong(format!("not JSON: {error}")))?;
         let Some(map) = json.as_object() else { return Err(wrong("expected an object of pieces".into())) };
         if map.keys().any(|piece| piece.ends_with("</w>")) {
-            let message = format!("{file}: pieces end in </w>: a BPE of words, not of bytes, is not supported");
+            let message =
+                format!("{file}: pieces end in </w>: a BPE of words, not of bytes, is not supported");
             return Err(Error::Unsupported(message));
         }
         let limit = 2 * map.len() as u64 + N_GAPS_MAX;

@@ -120,16 +120,7 @@ const ROWS: &[Row] = &[
         &[gpt2!()],
     ),
     row(
-        &[
-            "smollm",
-            "starcoder",
-            "refact",
-            "command-r",
-            "codeshell",
-            "exaone",
-            "minerva-7b",
-            "mellum2",
-        ],
+        &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
         &[r"\p{N}", gpt2!()],
     ),
     Row {
@@ -176,10 +167,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         &["seed-coder"],
-        &[concat!(
-            contractions!(),
-            r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+"
-        )],
+        &[concat!(contractions!(), r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+")],
     ),
     row(
         &["bailingmoe", "bailingmoe2", "llada-moe"],
@@ -188,10 +176,10 @@ const ROWS: &[Row] = &[
             r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+"
         )],
     ),
-    row(&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2", "o200k"], &[o200k!(
-        concat!(contractions!(), "?"),
-        r"\p{N}{1,3}"
-    )]),
+    row(
+        &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2", "o200k"],
+        &[o200k!(concat!(contractions!(), "?"), r"\p{N}{1,3}")],
+    ),
     Row { whole_words: true, adds_bos: true, ..row(&["tekken"], &[o200k!("", r"\p{N}")]) },
     row(
         &["deepseek-llm"],
@@ -204,22 +192,12 @@ const ROWS: &[Row] = &[
             r"\p{N}+",
         ],
     ),
-    row(
-        &["deepseek-coder"],
-        &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\u{d7ff}]+", r"\p{N}"],
-    ),
+    row(&["deepseek-coder"], &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\u{d7ff}]+", r"\p{N}"]),
     row(
         &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
         &[r"\p{N}{1,3}", "[一-龥\u{3040}-ゟ゠-ヿ]+", deepseek_v3!()],
     ),
-    row(
-        &["falcon"],
-        &[
-            r"[\p{P}\$\+<=>\^~\|`]+",
-            gpt2!(),
-            r"[0-9][0-9][0-9]",
-        ],
-    ),
+    row(&["falcon"], &[r"[\p{P}\$\+<=>\^~\|`]+", gpt2!(), r"[0-9][0-9][0-9]"]),
     row(&["poro-chat", "bloom", "gpt3-finnish"], &[r" ?[^(\s|.,!?…。，、।۔،)]+"]),
     row(&["viking"], &[r" ?[^(\s|.,!?…。，、।۔،)]+", r"\p{N}"]),
 ];
@@ -294,7 +272,8 @@ impl Step {
             for (start, end) in self.regex.find_iter(&text[from..part.end]) {
                 let (start, mut end) = (from + start, from + end);
                 let found = &text[start..end];
-                let blank = self.leaves_last_blank && end < part.end && found.chars().all(char::is_whitespace);
+                let blank =
+                    self.leaves_last_blank && end < part.end && found.chars().all(char::is_whitespace);
                 let last = found.chars().next_back().map_or(0, char::len_utf8);
                 let line_end = self.ends_lines && found.ends_with(['\r', '\n']);
                 let shorten = blank && !line_end && last < found.len();

@@ -40,7 +40,8 @@ impl Normalizer {
         let mut at = 0;
         while let Some(character) = input[at..].chars().next() {
             let mut buffer = [0; 4];
-            let (length, replacement) = match self.charsmap.as_ref().and_then(|map| map.replace(&input[at..])) {
+            let (length, replacement) = match self.charsmap.as_ref().and_then(|map| map.replace(&input[at..]))
+            {
                 Some(replaced) => replaced,
                 None => (character.len_utf8(), &*character.encode_utf8(&mut buffer)),
             };
@@ -101,9 +102,7 @@ impl Cut {
             let bits = (score + 0.0).to_bits();
             !(if bits >> 31 == 1 { !bits } else { bits | 1 << 31 })
         };
-        let joined = |(id, text, _): (u32, &str, Class)| {
-            (Box::from(text), (id, key(scores[id as usize])))
-        };
+        let joined = |(id, text, _): (u32, &str, Class)| (Box::from(text), (id, key(scores[id as usize])));
         Ok(Cut::Scores(pieces.iter().filter(|(.., class)| *class != Class::Byte).map(joined).collect()))
     }
 
@@ -118,7 +117,9 @@ impl Cut {
                 Some((pieces.id(left)?, pieces.id(right)?, pieces.id(&format!("{left}{right}"))?))
             });
             let Some((left, right, joined)) = ids else {
-                let message = format!("merge {rank}, {line:?}: expected two pieces of the vocabulary that join to a third");
+                let message = format!(
+                    "merge {rank}, {line:?}: expected two pieces of the vocabulary that join to a third"
+                );
                 return Err(Error::file(file, message));
             };
             pairs.entry((left, right)).or_insert((rank as u32, joined));
@@ -130,8 +131,7 @@ impl Cut {
     /// `scores` by id: the logarithms of the pieces' probabilities.
     pub fn unigram(file: &str, pieces: &Pieces, scores: &[f32]) -> Result<Cut> {
         check_scores(file, pieces, scores)?;
-        let usable =
-            |class| matches!(class, Class::Normal | Class::UserDefined | Class::Unused);
+        let usable = |class| matches!(class, Class::Normal | Class::UserDefined | Class::Unused);
         let prefixes = Prefixes::new(
             pieces.iter().filter(|(.., class)| usable(*class)).map(|(id, text, _)| (text.as_bytes(), id)),
         );
@@ -221,8 +221,7 @@ impl SentencePiece {
                 continue;
             }
             let spelled = &text[symbol.start as usize..symbol.end as usize];
-            let bytes: Option<Vec<u32>> =
-                spelled.bytes().map(|byte| self.bytes[usize::from(byte)]).collect();
+            let bytes: Option<Vec<u32>> = spelled.bytes().map(|byte| self.bytes[usize::from(byte)]).collect();
             if let Some(ids) = bytes {
                 tokens.extend(ids.into_iter().map(|id| fragment.token(id, range.clone())));
                 continue;

@@ -69,7 +69,10 @@ impl Encoder for Simple {
     fn encode(&self, fragment: &Fragment<'_>, tokens: &mut Vec<Token>) -> Result<()> {
         let text = fragment.text;
         let missing = |what: &str, at: usize| {
-            Error::Text(format!("the vocabulary has no {what:?}, at byte {} of the text", fragment.offset + at))
+            Error::Text(format!(
+                "the vocabulary has no {what:?}, at byte {} of the text",
+                fragment.offset + at
+            ))
         };
         match self {
             Simple::Bytes => {

@@ -27,7 +27,8 @@ impl Tokenizer {
             };
             ranks.insert(token.into(), rank);
         }
-        let n_ids = ranks.values().copied().chain(specials.iter().map(|s| s.1)).max().map_or(0, |id| id as usize + 1);
+        let n_ids =
+            ranks.values().copied().chain(specials.iter().map(|s| s.1)).max().map_or(0, |id| id as usize + 1);
         if n_ids > 2 * (ranks.len() + specials.len()) + (1 << 20) {
             return Err(Error::file(file, format!("{} tokens, but ids up to {}", ranks.len(), n_ids - 1)));
         }
@@ -92,7 +93,8 @@ mod tests {
 
     #[test]
     fn base64_of_rfc_4648() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
             assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()));
         }
         assert_eq!(base64("Zg="), None);

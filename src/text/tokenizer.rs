@@ -137,7 +137,8 @@ impl Parts {
             false => Prefixes::default(),
         };
         let control = |id: &u32| matches!(self.pieces.class(*id), Class::Control | Class::UserDefined);
-        let mut ends: Vec<u32> = END_PIECES.iter().filter_map(|p| self.pieces.id(p)).filter(control).collect();
+        let mut ends: Vec<u32> =
+            END_PIECES.iter().filter_map(|p| self.pieces.id(p)).filter(control).collect();
         // Harmony ends messages with `<|end|>` and replies with these two.
         if let (Some(_), Some(_), Some(end)) =
             (self.pieces.id("<|return|>"), self.pieces.id("<|call|>"), self.pieces.id("<|end|>"))

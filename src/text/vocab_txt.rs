@@ -16,7 +16,8 @@ impl Tokenizer {
             "[PAD]" | "[UNK]" | "[CLS]" | "[SEP]" | "[MASK]" => Class::Control,
             _ => Class::Normal,
         };
-        let lines = text.strip_suffix('\n').unwrap_or(text).split('\n').map(|line| line.trim_end_matches('\r'));
+        let lines =
+            text.strip_suffix('\n').unwrap_or(text).split('\n').map(|line| line.trim_end_matches('\r'));
         let pieces = Pieces::new(file, lines.map(|piece| (piece.to_owned(), class(piece))))?;
         let ids = ids_by_name(&pieces);
         let vocabulary = pieces.iter().map(|(id, piece, _)| (piece.to_owned(), id));

@@ -8,7 +8,9 @@
 use tokenizers::models::wordpiece::WordPiece as Model;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{Model as _, NormalizedString, Normalizer as _, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{
+    Model as _, NormalizedString, Normalizer as _, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 use crate::error::{Error, Result};
 use crate::text::tokenizer::{Encoder, Fragment, Token, guarded};
