@@ -23,7 +23,7 @@ impl Charsmap {
         let wrong = |message: &str| Error::file(file, format!("normalisation table: {message}"));
         let (size, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| wrong("shorter than 4 bytes"))?;
         let size = u32::from_le_bytes(*size) as usize;
-        if size > rest.len() || size % 4 != 0 {
+        if size > rest.len() || !size.is_multiple_of(4) {
             return Err(wrong(&format!("says {size} bytes of trie, {} follow", rest.len())));
         }
         let (trie, replacements) = rest.split_at(size);

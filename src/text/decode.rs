@@ -114,7 +114,7 @@ impl Spelling {
             return Cow::Owned(vec![byte]);
         }
         match self {
-            _ if matches!(class, Class::Control | Class::Unknown) => plain,
+            _ if class == Class::Control => plain,
             Spelling::Plain => plain,
             Spelling::Bytes if class == Class::UserDefined => plain,
             Spelling::Bytes => byte_bpe::bytes_of(piece).map_or(plain, Cow::Owned),

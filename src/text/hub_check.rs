@@ -106,7 +106,7 @@ fn check_ids(json: &Value) -> Result<(), String> {
     let ids = vocab.into_iter().flatten().map(|(piece, id)| (piece.as_str(), id));
     let added = added.iter().map(|token| (token["content"].as_str().unwrap_or("?"), &token["id"]));
     for (piece, id) in ids.chain(added) {
-        if !id.as_u64().is_some_and(|id| id < limit) {
+        if id.as_u64().is_none_or(|id| id >= limit) {
             return Err(format!("token {piece:?}: expected an id below {limit}, found {id}"));
         }
     }

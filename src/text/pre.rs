@@ -245,7 +245,7 @@ impl PreTokenizer {
 
     /// Cuts `text` into parts, in order and without gaps, as byte ranges.
     pub fn split(&self, text: &str) -> Vec<Range<usize>> {
-        let mut parts = if text.is_empty() { vec![] } else { vec![0..text.len()] };
+        let mut parts = if text.is_empty() { vec![] } else { Vec::from_iter([0..text.len()]) };
         for step in &self.steps {
             let mut finer = Vec::with_capacity(parts.len() * 2);
             for part in parts {

@@ -74,14 +74,18 @@ pub fn vocabulary(path: &Path) -> GgufVocab {
 
 fn set(vocab: &mut GgufVocab, key: &str, value: Value) {
     let Some(key) = key.strip_prefix("tokenizer.") else { return };
-    let texts = |list: Vec<Value>| list.into_iter().map(|v| match v {
-        Value::Text(text) => text,
-        _ => panic!("expected text"),
-    });
-    let numbers = |list: Vec<Value>| list.into_iter().map(|v| match v {
-        Value::Number(number) => number,
-        _ => panic!("expected a number"),
-    });
+    let texts = |list: Vec<Value>| {
+        list.into_iter().map(|v| match v {
+            Value::Text(text) => text,
+            _ => panic!("expected text"),
+        })
+    };
+    let numbers = |list: Vec<Value>| {
+        list.into_iter().map(|v| match v {
+            Value::Number(number) => number,
+            _ => panic!("expected a number"),
+        })
+    };
     match (key, value) {
         ("ggml.model", Value::Text(text)) => vocab.model = text,
         ("ggml.pre", Value::Text(text)) => vocab.pre = Some(text),
@@ -89,7 +93,9 @@ fn set(vocab: &mut GgufVocab, key: &str, value: Value) {
         ("ggml.tokens", Value::List(list)) => vocab.tokens = texts(list).collect(),
         ("ggml.merges", Value::List(list)) => vocab.merges = texts(list).collect(),
         ("ggml.scores", Value::List(list)) => vocab.scores = numbers(list).map(|n| n as f32).collect(),
-        ("ggml.token_type", Value::List(list)) => vocab.token_types = numbers(list).map(|n| n as i32).collect(),
+        ("ggml.token_type", Value::List(list)) => {
+            vocab.token_types = numbers(list).map(|n| n as i32).collect()
+        }
         ("ggml.precompiled_charsmap", Value::List(list)) => {
             vocab.precompiled_charsmap = numbers(list).map(|n| n as i64 as u8).collect();
         }
