@@ -1,8 +1,8 @@
 //! Tokenizers against golden ids, and chat templates against golden renderings.
 //!
 //! The vocabularies in `tests/data/text` are small. `AQUATINT_VOCABS` names a folder with more:
-//! `ggml-vocab-NAME.gguf` with `.gguf.inp` and `.gguf.out` beside it as llama.cpp has them, and `templates` with
-//! `templates.json` beside it as `make.py` writes it. Golden tests then cover that folder too, and fail if a
+//! `ggml-vocab-NAME.gguf` with `.gguf.inp` and `.gguf.out` beside it as llama.cpp has them, `*.tokenizer.json`
+//! and `*.model` with `golden.json`, and `templates` with `templates.json`, both as `make.py` writes them. Golden tests then cover that folder too, and fail if a
 //! part is missing.
 
 use std::path::{Path, PathBuf};
@@ -134,7 +134,47 @@ fn golden_ids() {
     check_pairs(&bert(), &texts, &read_text(data("bert.out")), "bert, vocab.txt");
     if let Some(folder) = more_vocabularies() {
         check_folder(&folder);
+        check_golden(&folder);
     }
+}
+
+/// `*.tokenizer.json` and `*.model` files against the reference programs' ids and texts in `golden.json`.
+fn check_golden(folder: &Path) {
+    let golden = read_json(folder.join("golden.json"));
+    let texts = texts_of(&golden["texts"]);
+    let mut differ = vec![];
+    for entry in golden["files"].as_array().expect("a list") {
+        let name = entry["file"].as_str().expect("a name");
+        let path = folder.join(name);
+        let tokenizer = match path.extension().and_then(|e| e.to_str()) {
+            Some("model") => Tokenizer::from_sentencepiece(&read(&path), name),
+            Some("json") => Tokenizer::from_json(&read(&path), name),
+            Some("gguf") => Tokenizer::from_parts(gguf::vocabulary(&path), name),
+            Some("tiktoken") => Tokenizer::from_tiktoken(&read(&path), name, "qwen2", &[]),
+            _ => panic!("{name}: no loader"),
+        };
+        let tokenizer = tokenizer.expect("loads");
+        let options = match name.ends_with(".json") {
+            true => Encode { special: true, ..Encode::default() },
+            false => Encode { special: !name.ends_with(".model"), ..PLAIN },
+        };
+        for (i, text) in texts.iter().enumerate() {
+            let expected = ids_of(&entry["ids"][i]);
+            let got = tokenizer.encode(text, options).expect("encodes");
+            if got != expected {
+                differ.push(format!("{name}: {text:?}: expected {expected:?}\n  found {got:?}"));
+            }
+            // SentencePiece writes unknown tokens as a sign of its own.
+            let decoded = entry["decoded"][i].as_str().expect("text");
+            let found = tokenizer.decode(&expected);
+            if found != decoded && !decoded.contains('⁇') {
+                differ.push(format!("{name}: {expected:?}: expected {decoded:?}\n  found {found:?}"));
+            }
+        }
+        check_streams(&tokenizer, name, 40);
+        println!("{tokenizer:?}: {} texts, ends {:?}", texts.len(), tokenizer.end_ids());
+    }
+    assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
 }
 
 fn check_folder(folder: &Path) {
@@ -555,6 +595,18 @@ fn companion_files() {
     assert_eq!(tokenizer.encode("Hi", Encode::default()).expect("encodes"), [50256, 17250]);
     let broken = Companions { special_tokens_map: Some(b"{"), ..Companions::default() };
     assert!(gpt2().with_companions(&broken).is_err());
+}
+
+#[test]
+fn threads_share_tokenizers_and_templates() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Tokenizer>();
+    shared::<ChatTemplate>();
+    let tokenizer = std::sync::Arc::new(gpt2());
+    let mut stream = aquatint::text::DecodeStream::new(tokenizer.clone(), Decode::default());
+    let thread = std::thread::spawn(move || stream.push(17250));
+    assert_eq!(thread.join().expect("runs").as_deref(), Some("Hi"));
+    assert_eq!(tokenizer.encode("Hi", PLAIN).expect("encodes"), [17250]);
 }
 
 #[test]

@@ -127,7 +127,9 @@ fn template(value: &Value) -> Option<String> {
 
 /// Roles by the names that models use, for vocabularies that say nothing about them.
 pub(super) fn ids_by_name(pieces: &Pieces) -> SpecialIds {
-    let first = |names: &[&str]| names.iter().find_map(|name| pieces.id(name));
+    // Vocabularies of web text have an `</s>` of their own, which ends nothing.
+    let role = |id: &u32| matches!(pieces.class(*id), Class::Control | Class::Unknown);
+    let first = |names: &[&str]| names.iter().filter_map(|name| pieces.id(name)).find(role);
     SpecialIds {
         bos: first(&["<s>", "<bos>", "<|begin_of_text|>", "<｜begin▁of▁sentence｜>", "<BOS_TOKEN>"]),
         eos: first(&["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<｜end▁of▁sentence｜>"]),

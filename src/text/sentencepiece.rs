@@ -4,9 +4,13 @@
 //! token at the start and elsewhere. Characters that no token spells become their bytes (`<0xE2>` ...), or
 //! the unknown token where the vocabulary has no bytes.
 //!
+//! Sums of Unigram scores are in f64, as in the model hub's library. SentencePiece itself sums in f32, so that
+//! ways to cut which are equally probable may come out otherwise there.
+//!
 //! Source: Kudo and Richardson 2018, arXiv:1808.06226; Unigram: Kudo 2018, arXiv:1804.10959.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::text::charsmap::Charsmap;
@@ -74,10 +78,19 @@ impl Normal {
 
 /// How a normalised text is cut into pieces.
 pub enum Cut {
-    /// Joins the pair whose join has the highest score. By piece: the id and the key that sorts by score.
-    Scores(HashMap<Box<str>, (u32, u32)>),
-    /// Joins pairs by the rank of their merge, line by line: `(left, right)` to `(rank, joined)`.
-    Merges(HashMap<(u32, u32), (u32, u32)>, HashMap<Box<str>, u32>),
+    /// Joins the pair whose join has the highest score.
+    Scores {
+        /// By piece: the id and the key that sorts by score.
+        pieces: HashMap<Box<str>, (u32, u32)>,
+        /// No piece has a `▁` behind another character, so that words can be cut one by one.
+        words: bool,
+    },
+    /// Joins pairs by the rank of their merge, line by line.
+    Merges {
+        /// `(left, right)` to `(rank, joined)`.
+        pairs: HashMap<(u32, u32), (u32, u32)>,
+        ids: HashMap<Box<str>, u32>,
+    },
     /// The most probable sequence of pieces.
     Unigram { prefixes: Prefixes, scores: Vec<f32>, unknown_score: f64 },
 }
@@ -103,7 +116,12 @@ impl Cut {
             !(if bits >> 31 == 1 { !bits } else { bits | 1 << 31 })
         };
         let joined = |(id, text, _): (u32, &str, Class)| (Box::from(text), (id, key(scores[id as usize])));
-        Ok(Cut::Scores(pieces.iter().filter(|(.., class)| *class != Class::Byte).map(joined).collect()))
+        let known = || pieces.iter().filter(|(.., class)| *class != Class::Byte);
+        let inner = |text: &str| text.trim_start_matches('▁').contains('▁');
+        Ok(Cut::Scores {
+            pieces: known().map(joined).collect(),
+            words: !known().any(|(_, text, _)| inner(text)),
+        })
     }
 
     /// `merges` are pairs of pieces with one blank between them, best first.
@@ -125,7 +143,7 @@ impl Cut {
             pairs.entry((left, right)).or_insert((rank as u32, joined));
         }
         let ids = pieces.iter().map(|(id, text, _)| (Box::from(text), id)).collect();
-        Ok(Cut::Merges(pairs, ids))
+        Ok(Cut::Merges { pairs, ids })
     }
 
     /// `scores` by id: the logarithms of the pieces' probabilities.
@@ -165,39 +183,36 @@ impl Encoder for SentencePiece {
         if u32::try_from(text.len()).is_err() {
             return Err(Error::Text(format!("the text is too long: {} bytes", text.len())));
         }
-        let symbols = match &self.cut {
-            Cut::Scores(pieces) => {
-                let mut symbols = characters(&text, |piece| pieces.get(piece).map(|&(id, _)| id));
-                merge(&mut symbols, |a, b| {
-                    let &(id, key) = pieces.get(&text[a.start as usize..b.end as usize])?;
-                    Some(Joined { key, id })
-                });
-                symbols
+        let mut symbols = vec![];
+        match &self.cut {
+            Cut::Scores { pieces, words } => {
+                let word_starts = |before: char, c: char| *words && before != '▁' && c == '▁';
+                for part in parts(&text, word_starts) {
+                    let mut word = characters(&text, part, |piece| pieces.get(piece).map(|&(id, _)| id));
+                    merge(&mut word, |a, b| {
+                        let &(id, key) = pieces.get(&text[a.start as usize..b.end as usize])?;
+                        Some(Joined { key, id })
+                    });
+                    symbols.append(&mut word);
+                }
             }
-            Cut::Merges(pairs, ids) => {
-                let mut symbols = vec![];
+            Cut::Merges { pairs, ids } => {
                 // Merges never cross a line end, and a run of line ends may be a token as a whole.
-                for line in lines(&text) {
-                    let start = line.as_ptr() as usize - text.as_ptr() as usize;
-                    let symbol = |(mut s, start): (Symbol, usize)| {
-                        s.start += start as u32;
-                        s.end += start as u32;
-                        s
-                    };
+                for part in parts(&text, |before, c| (before == '\n') != (c == '\n')) {
+                    let line = &text[part.clone()];
                     if let (true, Some(&id)) = (line.starts_with('\n'), ids.get(line)) {
-                        symbols.push(symbol((Symbol { id, start: 0, end: line.len() as u32 }, start)));
+                        symbols.push(Symbol { id, start: part.start as u32, end: part.end as u32 });
                         continue;
                     }
-                    let mut part = characters(line, |piece| ids.get(piece).copied());
-                    merge(&mut part, |a, b| pairs.get(&(a.id, b.id)).map(|&(key, id)| Joined { key, id }));
-                    symbols.extend(part.into_iter().map(|s| symbol((s, start))));
+                    let mut line = characters(&text, part, |piece| ids.get(piece).copied());
+                    merge(&mut line, |a, b| pairs.get(&(a.id, b.id)).map(|&(key, id)| Joined { key, id }));
+                    symbols.append(&mut line);
                 }
-                symbols
             }
             Cut::Unigram { prefixes, scores, unknown_score } => {
-                viterbi(&text, prefixes, scores, *unknown_score)
+                symbols = viterbi(&text, prefixes, scores, *unknown_score);
             }
-        };
+        }
         self.emit(fragment, &text, &origin, &symbols, tokens)
     }
 }
@@ -243,24 +258,24 @@ impl SentencePiece {
     }
 }
 
-/// One symbol per character.
-fn characters(text: &str, id: impl Fn(&str) -> Option<u32>) -> Vec<Symbol> {
-    let symbol = |(start, character): (usize, char)| {
-        let end = start + character.len_utf8();
+/// One symbol per character of a part of the text.
+fn characters(text: &str, part: Range<usize>, id: impl Fn(&str) -> Option<u32>) -> Vec<Symbol> {
+    let symbol = |(at, character): (usize, char)| {
+        let (start, end) = (part.start + at, part.start + at + character.len_utf8());
         Symbol { id: id(&text[start..end]).unwrap_or(NO_TOKEN), start: start as u32, end: end as u32 }
     };
-    text.char_indices().map(symbol).collect()
+    text[part.clone()].char_indices().map(symbol).collect()
 }
 
-/// Runs of line ends and what lies between them.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
+/// The text cut between each two characters of which `cut` is true.
+fn parts(text: &str, cut: impl Fn(char, char) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
     std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let end = rest.find(|c| (c == '\n') != (first == '\n')).unwrap_or(rest.len());
-        let (line, behind) = rest.split_at(end);
-        rest = behind;
-        Some(line)
+        let mut characters = text[start..].char_indices();
+        let (_, mut before) = characters.next()?;
+        let end = characters.find(|&(_, c)| cut(std::mem::replace(&mut before, c), c));
+        let end = end.map_or(text.len(), |(at, _)| start + at);
+        Some(std::mem::replace(&mut start, end)..end)
     })
 }
 

@@ -105,7 +105,7 @@ pub(super) struct Parts {
     pub chat_template: Option<String>,
 }
 
-/// Pieces that end a generation wherever they are control tokens.
+/// Pieces that end a generation where they are control tokens.
 const END_PIECES: &[&str] = &[
     "<|eot_id|>",
     "<|eom_id|>",

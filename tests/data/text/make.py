@@ -3,8 +3,10 @@
 
     make.py vocabularies LLAMA_CPP_MODELS SMOLLM2_GGUF SENTENCEPIECE_TEST_FOLDER
     make.py templates FOLDER OUT.json
+    make.py golden FOLDER
 
-`vocabularies` needs the sentencepiece package, `templates` the jinja2 package.
+`golden` writes golden.json for the *.tokenizer.json and *.model files of a folder. The sentencepiece, jinja2 and
+tokenizers packages do the work.
 """
 import datetime
 import json
@@ -157,5 +159,42 @@ def templates(folder, out):
         file.write("\n")
 
 
+def golden(folder):
+    import sentencepiece
+    import tokenizers
+
+    texts = open(f"{HERE}/texts.inp", encoding="utf8").read().removesuffix(SEPARATOR).split(SEPARATOR)
+    texts += ["①ﬁ ｶﾞ  x\u3000y \u00a0", "  lead and trail  ", "a\x00b\u0301 \u0301", "\t\n \n\n\n   x"]
+    texts += ["translate English to German: The house is wonderful.", "Hello, wörld! 12345 naïve 日本語 🙂"]
+    texts += open(f"{HERE}/README.md", encoding="utf8").read().splitlines() + [open(__file__, encoding="utf8").read()]
+    files, plain = [], {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if name.endswith(".tokenizer.json"):
+            tokenizer = tokenizers.Tokenizer.from_file(path)
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            encode = lambda text: tokenizer.encode(text).ids
+            decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
+        elif name.endswith(".model"):
+            processor = sentencepiece.SentencePieceProcessor(model_file=path)
+            encode, decode = processor.encode, processor.decode
+        else:
+            continue
+        ids = [encode(text) for text in texts]
+        files.append({"file": name, "ids": ids, "decoded": [decode(i) for i in ids]})
+        if name.endswith(".tokenizer.json"):
+            plain[name] = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    # The same vocabularies in another file format, which may add other tokens around a text.
+    for name, same in ("gemma-3-270m-q4_k_m.gguf", "gemma3"), ("ggml-vocab-llama-bpe.gguf", "llama3"), (
+            "ggml-vocab-qwen2.gguf", "qwen3"), ("qwen.tiktoken", "qwen3"):
+        if os.path.exists(os.path.join(folder, name)):
+            same += ".tokenizer.json"
+            decoded = next(entry["decoded"] for entry in files if entry["file"] == same)
+            files.append({"file": name, "ids": plain[same], "decoded": decoded})
+    with open(os.path.join(folder, "golden.json"), "w", encoding="utf8") as file:
+        json.dump({"texts": texts, "files": files}, file, ensure_ascii=False)
+
+
 if __name__ == "__main__":
-    {"vocabularies": vocabularies, "templates": templates}[sys.argv[1]](*sys.argv[2:])
+    {"vocabularies": vocabularies, "templates": templates, "golden": golden}[sys.argv[1]](*sys.argv[2:])
