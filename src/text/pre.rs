@@ -245,7 +245,8 @@ impl PreTokenizer {
 
     /// Cuts `text` into parts, in order and without gaps, as byte ranges.
     pub fn split(&self, text: &str) -> Vec<Range<usize>> {
-        let mut parts = if text.is_empty() { vec![] } else { Vec::from_iter([0..text.len()]) };
+        let mut parts: Vec<Range<usize>> =
+            std::iter::once(0..text.len()).filter(|all| !all.is_empty()).collect();
         for step in &self.steps {
             let mut finer = Vec::with_capacity(parts.len() * 2);
             for part in parts {

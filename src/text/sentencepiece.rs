@@ -1,6 +1,6 @@
 //! SentencePiece: normalisation, then BPE by score, BPE by merges, or the Unigram model.
 //!
-//! The whole text is one word. Blanks become `▁`; one may be put before the text, so that a word is the same
+//! Blanks are part of the text: they become `▁`; one may be put before the text, so that a word is the same
 //! token at the start and elsewhere. Characters that no token spells become their bytes (`<0xE2>` ...), or
 //! the unknown token where the vocabulary has no bytes.
 //!
