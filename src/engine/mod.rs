@@ -1,1 +1,431 @@
-//! Sequences, batching, sampling.
+//! Sequences in a flat batch over a paged KV cache.
+//!
+//! An [`Engine`] runs any number of sequences together. Each call of [`Engine::step`] submits one
+//! forward pass over what there is to do (prompts in pieces, one token of each sequence that
+//! generates) and takes the tokens of an earlier pass: sampling and the feedback of the chosen token
+//! happen on the device, so passes are submitted ahead and stops are noticed a pass or two late.
+
+mod generate;
+mod memory;
+mod pages;
+mod score;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use generate::{Generation, GenerateOptions, Piece, Stats};
+pub use memory::kv_bytes;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Readback, Sizes};
+use crate::graph::{Dtype, Graph, Program, Scratch};
+use crate::kernels::{FROM_SLOT, PAGE, RECENT_MAX, SlotSampling};
+use crate::model::{Head, Model, Pass, record};
+use memory::{Memory, StepData};
+use pages::Pages;
+
+/// The size of an engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineOptions {
+    /// The longest sequence, in positions.
+    pub context: usize,
+    /// Sequences that run together.
+    pub n_slots: usize,
+    /// How keys and values are stored: F16, F32 or Q8.
+    pub kv: Dtype,
+    /// How the inputs of matrix products are stored: F16 or F32.
+    pub activations: Dtype,
+    /// Tokens in one pass at most; bounds how long a submission takes.
+    pub chunk: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions { context: 4096, n_slots: 1, kv: Dtype::F16, activations: Dtype::F16, chunk: 128 }
+    }
+}
+
+/// Names a sequence of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SequenceId(u64);
+
+/// What to generate.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub prompt: Vec<u32>,
+    /// Tokens to generate at most.
+    pub max_tokens: usize,
+    pub sampling: SlotSampling,
+    /// Tokens that end the sequence; they are not reported.
+    pub end_ids: Vec<u32>,
+}
+
+/// Why a sequence ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// A token or a text that stops it.
+    Stop,
+    /// The number of tokens that was asked for.
+    Length,
+    /// The context is full.
+    Context,
+}
+
+/// What a step brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Token { sequence: SequenceId, id: u32 },
+    Finished { sequence: SequenceId, finish: Finish },
+}
+
+struct Sequence {
+    id: SequenceId,
+    slot: usize,
+    /// The prompt and what was generated, as far as the host knows.
+    tokens: Vec<u32>,
+    prompt_len: usize,
+    pages: Vec<u32>,
+    /// Positions whose pass was submitted.
+    n_submitted: usize,
+    /// Tokens to come from passes in flight.
+    n_pending: usize,
+    max_tokens: usize,
+    end_ids: Vec<u32>,
+    greedy: bool,
+}
+
+struct Flight {
+    readback: Readback,
+    sequences: Vec<SequenceId>,
+}
+
+/// Passes submitted ahead.
+const DEPTH: usize = 2;
+
+/// Runs sequences on a model. Dropping a sequence's last use ends it; dropping the engine frees its memory.
+pub struct Engine {
+    model: Arc<Model>,
+    options: EngineOptions,
+    memory: Memory,
+    pages: Pages,
+    programs: HashMap<(usize, Head), (Program, Pass)>,
+    scratch: Scratch,
+    waiting: VecDeque<(SequenceId, Request)>,
+    running: Vec<Sequence>,
+    free_slots: Vec<usize>,
+    flights: VecDeque<Flight>,
+    spare: Vec<Readback>,
+    next_id: u64,
+}
+
+impl Engine {
+    /// Allocates the KV cache and the step's buffers. Pipelines are compiled when first needed.
+    ///
+    /// Fails if the device does not have the memory.
+    pub fn new(model: Arc<Model>, options: EngineOptions) -> Result<Engine> {
+        if options.context == 0 || options.n_slots == 0 || options.chunk == 0 {
+            return Err(Error::Input("context, sequences and chunk must be at least 1".into()));
+        }
+        let memory = Memory::new(&model.gpu, &model, &options, options.chunk.max(options.n_slots))?;
+        Ok(Engine {
+            pages: Pages::new(memory.n_pages),
+            memory,
+            programs: HashMap::new(),
+            scratch: Scratch::default(),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            free_slots: (0..options.n_slots).rev().collect(),
+            flights: VecDeque::new(),
+            spare: Vec::new(),
+            next_id: 0,
+            model,
+            options,
+        })
+    }
+
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.model.gpu
+    }
+
+    /// Bytes of scratch memory allocated so far.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch.len()
+    }
+
+    /// Whether anything is waiting, running or in flight.
+    pub fn busy(&self) -> bool {
+        !self.waiting.is_empty() || !self.running.is_empty() || !self.flights.is_empty()
+    }
+
+    /// Queues a sequence. It starts when a slot is free.
+    ///
+    /// Fails if the prompt is empty, does not fit the context or has a token outside of the vocabulary.
+    pub fn submit(&mut self, request: Request) -> Result<SequenceId> {
+        self.check_tokens(&request.prompt)?;
+        let id = SequenceId(self.next_id);
+        self.next_id += 1;
+        self.waiting.push_back((id, request));
+        Ok(id)
+    }
+
+    /// Ends a sequence at once; nothing more is reported of it.
+    pub fn cancel(&mut self, id: SequenceId) {
+        self.waiting.retain(|(waiting, _)| *waiting != id);
+        if let Some(at) = self.running.iter().position(|s| s.id == id) {
+            self.end(at);
+        }
+    }
+
+    /// Does a piece of work: submits a pass if there is something to do, and takes the results that
+    /// are due. Returns when `budget` is spent, or earlier when something happened or all is done.
+    pub fn step(&mut self, budget: Duration) -> Result<Vec<Event>> {
+        let start = Instant::now();
+        let mut events = Vec::new();
+        loop {
+            self.admit(&mut events)?;
+            let submitted = self.flights.len() < DEPTH && self.submit_pass(&mut events)?;
+            if !submitted && let Some(flight) = self.flights.front_mut() {
+                if budget.is_zero() && !flight.readback.ready(&self.model.gpu)? {
+                    break;
+                }
+                self.land(&mut events)?;
+            }
+            if !events.is_empty() || !self.busy() || start.elapsed() >= budget {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(Error::Input("the prompt is empty; a model needs at least one token".into()));
+        }
+        if tokens.len() > self.options.context {
+            return Err(Error::Input(format!(
+                "the prompt has {} tokens, the context holds {}; shorten it or use a larger --context",
+                tokens.len(),
+                self.options.context
+            )));
+        }
+        let n_vocab = self.model.decoder.n_vocab;
+        match tokens.iter().find(|&&id| id as usize >= n_vocab) {
+            Some(id) => Err(Error::Input(format!("token {id} is not in the vocabulary of {n_vocab}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn admit(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        while let (false, Some((id, request))) = (self.free_slots.is_empty(), self.waiting.pop_front()) {
+            if request.max_tokens == 0 {
+                events.push(Event::Finished { sequence: id, finish: Finish::Length });
+                continue;
+            }
+            let slot = self.free_slots.pop().expect("a slot is free");
+            let pages = self.pages.shared(&request.prompt);
+            let memory = &self.memory;
+            let gpu = &self.model.gpu;
+            let size = size_of::<SlotSampling>();
+            gpu.write(&memory.settings, (slot * size) as u64, bytemuck::bytes_of(&request.sampling));
+            // The ring of recent tokens: the end of the prompt, then how many tokens there were.
+            let mut recent = vec![0u32; RECENT_MAX + 1];
+            let first = request.prompt.len().saturating_sub(RECENT_MAX);
+            for (i, &token) in request.prompt.iter().enumerate().skip(first) {
+                recent[i % RECENT_MAX] = token;
+            }
+            recent[RECENT_MAX] = request.prompt.len() as u32;
+            gpu.write(&memory.recent, (4 * slot * (RECENT_MAX + 1)) as u64, bytemuck::cast_slice(&recent));
+            let sequence = Sequence {
+                id,
+                slot,
+                n_submitted: pages.len() * PAGE,
+                prompt_len: request.prompt.len(),
+                tokens: request.prompt,
+                pages,
+                n_pending: 0,
+                max_tokens: request.max_tokens,
+                end_ids: request.end_ids,
+                greedy: request.sampling.is_greedy(),
+            };
+            self.write_pages(&sequence, 0);
+            self.running.push(sequence);
+        }
+        Ok(())
+    }
+
+    /// Writes the page numbers from `first` on of a sequence to the device.
+    fn write_pages(&self, sequence: &Sequence, first: usize) {
+        if first < sequence.pages.len() {
+            let at = 4 * (sequence.slot * self.memory.max_pages + first) as u64;
+            self.model.gpu.write(&self.memory.pages, at, bytemuck::cast_slice(&sequence.pages[first..]));
+        }
+    }
+
+    /// Submits one pass over what the running sequences have to do. False if there is nothing.
+    fn submit_pass(&mut self, events: &mut Vec<Event>) -> Result<bool> {
+        let mut data = StepData::default();
+        let mut outputs_of = Vec::new();
+        let mut n_context = 0;
+        let mut full = Vec::new();
+        for at in 0..self.running.len() {
+            let room = self.options.chunk.max(self.options.n_slots) - data.ids.len();
+            let s = &self.running[at];
+            let n_known = s.tokens.len() - s.n_submitted.min(s.tokens.len());
+            let n_generated = s.tokens.len() - s.prompt_len + s.n_pending;
+            let in_prompt = s.n_submitted < s.prompt_len;
+            // One place for every sequence after this one.
+            let n = if in_prompt { n_known.min(room.saturating_sub(self.running.len() - at - 1)) } else { 1 };
+            if n == 0 || (!in_prompt && n_generated >= s.max_tokens) {
+                continue;
+            }
+            if s.n_submitted + n > self.options.context {
+                if s.n_pending == 0 {
+                    full.push(s.id);
+                }
+                continue;
+            }
+            self.extend_pages(at, n)?;
+            let s = &mut self.running[at];
+            for i in 0..n {
+                let position = s.n_submitted + i;
+                data.ids.push(if in_prompt { s.tokens[position] } else { FROM_SLOT });
+                data.positions.push(position as u32);
+                data.slots.push(s.slot as u32);
+            }
+            s.n_submitted += n;
+            n_context = n_context.max(s.n_submitted);
+            if s.n_submitted >= s.prompt_len {
+                data.outputs.push(data.ids.len() as u32 - 1);
+                data.output_slots.push(s.slot as u32);
+                data.output_positions.push(s.n_submitted as u32);
+                outputs_of.push(at);
+            }
+            self.publish(at, n);
+        }
+        for id in full {
+            events.push(Event::Finished { sequence: id, finish: Finish::Context });
+            self.cancel(id);
+        }
+        if data.ids.is_empty() {
+            return Ok(false);
+        }
+        let greedy = outputs_of.iter().all(|&at| self.running[at].greedy);
+        let sizes = Sizes {
+            n_tokens: data.ids.len() as u32,
+            n_outputs: data.outputs.len() as u32,
+            n_context: n_context as u32,
+        };
+        let mut sequences = Vec::new();
+        for &at in &outputs_of {
+            self.running[at].n_pending += 1;
+            sequences.push(self.running[at].id);
+        }
+        let bucket = self.bucket(data.ids.len());
+        self.prepare(bucket, self.options.n_slots, Head::Sample { greedy })?;
+        let (program, pass) = &self.programs[&(bucket, Head::Sample { greedy })];
+        let gpu = &self.model.gpu;
+        self.memory.write(gpu, &data);
+        let mut submission = gpu.begin();
+        submission.replay(&program.plan, &sizes);
+        if sequences.is_empty() {
+            return submission.submit().map(|()| true);
+        }
+        let tokens = pass.sampled.as_ref().expect("the pass samples").tokens;
+        let slice = program.slice(tokens).expect("the pass writes its tokens");
+        let mut readback = match self.spare.pop() {
+            Some(readback) => readback,
+            None => Readback::new(gpu, 4 * self.options.n_slots as u64)?,
+        };
+        submission.read_back(&mut readback, &[(slice.buffer.clone(), slice.offset, 4 * sequences.len() as u64)]);
+        submission.submit_for(&mut readback)?;
+        self.flights.push_back(Flight { readback, sequences });
+        Ok(true)
+    }
+
+    /// Takes pages for `n` more positions.
+    fn extend_pages(&mut self, at: usize, n: usize) -> Result<()> {
+        let s = &self.running[at];
+        let first = s.pages.len();
+        let need = (s.n_submitted + n).div_ceil(PAGE);
+        for _ in first..need {
+            let page = self.pages.take()?;
+            self.running[at].pages.push(page);
+        }
+        self.write_pages(&self.running[at], first);
+        Ok(())
+    }
+
+    /// Offers the prompt's pages that the last `n` positions filled to other sequences.
+    fn publish(&mut self, at: usize, n: usize) {
+        let s = &self.running[at];
+        let first = (s.n_submitted - n) / PAGE;
+        let end = s.n_submitted.min(s.prompt_len) / PAGE;
+        for i in first..end {
+            let parent = (i > 0).then(|| s.pages[i - 1]);
+            self.pages.publish(s.pages[i], parent, &s.tokens[i * PAGE..(i + 1) * PAGE]);
+        }
+    }
+
+    /// Takes the tokens of the oldest pass in flight.
+    fn land(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        let Some(mut flight) = self.flights.pop_front() else { return Ok(()) };
+        let bytes = flight.readback.wait(&self.model.gpu)?;
+        self.spare.push(flight.readback);
+        for (i, &sequence) in flight.sequences.iter().enumerate() {
+            // Gone if it ended while this pass was in flight.
+            let Some(at) = self.running.iter().position(|s| s.id == sequence) else { continue };
+            let id = u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]);
+            let s = &mut self.running[at];
+            s.n_pending -= 1;
+            if s.end_ids.contains(&id) {
+                events.push(Event::Finished { sequence, finish: Finish::Stop });
+                self.end(at);
+                continue;
+            }
+            s.tokens.push(id);
+            events.push(Event::Token { sequence, id });
+            if s.tokens.len() - s.prompt_len >= s.max_tokens {
+                events.push(Event::Finished { sequence, finish: Finish::Length });
+                self.end(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, at: usize) {
+        let s = self.running.remove(at);
+        // Passes in flight may still write to these pages. What reuses them is submitted later, and
+        // the device works in order.
+        self.pages.release(&s.pages);
+        self.free_slots.push(s.slot);
+    }
+
+    /// The smallest program that holds `n` tokens.
+    fn bucket(&self, n: usize) -> usize {
+        let most = self.options.chunk.max(self.options.n_slots);
+        [1, 4, 16].into_iter().find(|&bucket| n <= bucket && bucket <= most).unwrap_or(most)
+    }
+
+    /// Records and compiles the program for `n_tokens` tokens, unless that was done before.
+    pub fn prepare(&mut self, n_tokens: usize, n_outputs: usize, head: Head) -> Result<()> {
+        if self.programs.contains_key(&(n_tokens, head)) {
+            return Ok(());
+        }
+        let mut g = Graph::new(self.model.gpu.caps());
+        let n_outputs = n_outputs.min(n_tokens);
+        let step = self.memory.step(&mut g, &self.model.decoder, n_tokens, n_outputs);
+        let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
+        let program = g.build(&self.model.gpu, &mut self.scratch)?;
+        self.programs.insert((n_tokens, head), (program, pass));
+        Ok(())
+    }
+}

@@ -1,1 +1,15 @@
-//! Models as data.
+//! Models as data: an architecture describes a model by its mechanisms, loading puts its weights
+//! into GPU buffers, and one recorded forward pass serves all descriptions.
+
+mod arch;
+mod config;
+mod decoder;
+mod forward;
+mod load;
+mod names;
+mod vocab;
+
+pub use arch::{ARCHITECTURES, Architecture};
+pub use decoder::{Decoder, FeedForward, Norm, Rope};
+pub use forward::{Head, Pass, Step, record};
+pub use load::{Layer, LoadOptions, LoadProgress, Model, Tensors};

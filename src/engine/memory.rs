@@ -1,0 +1,183 @@
+//! The buffers of an engine: the KV pool and what each step brings.
+
+use super::EngineOptions;
+use crate::error::{Error, Result};
+use crate::gpu::{Buffer, Gpu, Size, Slice};
+use crate::graph::{Binding, Dtype, Graph, Rows};
+use crate::kernels::{self, Batch, Kv, PAGE, RopeTable, Sampler};
+use crate::model::{Decoder, Model, Step};
+
+/// The arrays that change from step to step lie in one buffer, written at once.
+const ARRAYS: usize = 7;
+
+/// Everything an engine keeps on the device besides weights and scratch memory.
+pub(super) struct Memory {
+    pub step: Buffer,
+    /// Bytes from one array to the next in `step`.
+    stride: u64,
+    pub pages: Buffer,
+    pub last_token: Buffer,
+    pub settings: Buffer,
+    pub recent: Buffer,
+    kv: Vec<(Buffer, Buffer)>,
+    rope: [Option<(Buffer, Buffer, usize)>; 2],
+    pub max_pages: usize,
+    pub n_pages: usize,
+    pub n_slots: usize,
+    kv_dtype: Dtype,
+    context: usize,
+}
+
+/// One step's arrays.
+#[derive(Debug, Default, Clone)]
+pub(super) struct StepData {
+    pub ids: Vec<u32>,
+    pub positions: Vec<u32>,
+    pub slots: Vec<u32>,
+    pub outputs: Vec<u32>,
+    pub output_slots: Vec<u32>,
+    pub output_positions: Vec<u32>,
+    pub targets: Vec<u32>,
+}
+
+/// Bytes of the KV pool.
+pub fn kv_bytes(d: &Decoder, options: &EngineOptions) -> u64 {
+    let n_pages = options.n_slots * options.context.div_ceil(PAGE);
+    2 * 4 * (d.n_layers * Kv::words(n_pages, d.n_kv_heads, d.head_dim, options.kv)) as u64
+}
+
+impl Memory {
+    pub fn new(gpu: &Gpu, model: &Model, options: &EngineOptions, n_tokens_max: usize) -> Result<Memory> {
+        let d = &model.decoder;
+        let stride = (4 * n_tokens_max as u64).next_multiple_of(256);
+        let max_pages = options.context.div_ceil(PAGE);
+        let n_pages = options.n_slots * max_pages;
+        let words = Kv::words(n_pages, d.n_kv_heads, d.head_dim, options.kv) as u64;
+        if 4 * words > gpu.caps().binding_bytes_max {
+            return Err(Error::OutOfMemory {
+                need: 4 * words,
+                have: Some(gpu.caps().binding_bytes_max),
+                advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
+            });
+        }
+        let mut kv = Vec::new();
+        for _ in 0..d.n_layers {
+            kv.push((gpu.buffer("keys", 4 * words)?, gpu.buffer("values", 4 * words)?));
+        }
+        let table = |base: f64, scaling: &kernels::Scaling| -> Result<(Buffer, Buffer, usize)> {
+            let (freq, factor) = kernels::inv_freq(d.rope.dim, base, scaling);
+            let (fine, coarse) = kernels::rope_table(&freq, factor, options.context);
+            let fine = gpu.buffer_with("rope fine", bytemuck::cast_slice(&fine))?;
+            let coarse = gpu.buffer_with("rope coarse", bytemuck::cast_slice(&coarse))?;
+            Ok((fine, coarse, options.context.div_ceil(256)))
+        };
+        // Layers with a window keep their unscaled rotations.
+        let local = d.rope.local_base.map(|base| table(base, &kernels::Scaling::None)).transpose()?;
+        Ok(Memory {
+            step: gpu.buffer("step", ARRAYS as u64 * stride)?,
+            stride,
+            pages: gpu.buffer("pages", 4 * (options.n_slots * max_pages) as u64)?,
+            last_token: gpu.buffer("last token", 4 * options.n_slots as u64)?,
+            settings: gpu.buffer("sampling", (options.n_slots * size_of::<kernels::SlotSampling>()) as u64)?,
+            recent: gpu.buffer("recent", (4 * options.n_slots * (kernels::RECENT_MAX + 1)) as u64)?,
+            kv,
+            rope: [Some(table(d.rope.base, &d.rope.scaling)?), local],
+            max_pages,
+            n_pages,
+            n_slots: options.n_slots,
+            kv_dtype: options.kv,
+            context: options.context,
+        })
+    }
+
+    /// The step's tensors in `g`, for at most `n_tokens` tokens and `n_outputs` outputs.
+    pub fn step(&self, g: &mut Graph, d: &Decoder, n_tokens: usize, n_outputs: usize) -> Step {
+        let array = |g: &mut Graph, name: &str, i: u64, n: usize| {
+            let len = (4 * n as u64).next_multiple_of(16);
+            let slice = Slice { buffer: self.step.clone(), offset: i * self.stride, len };
+            g.external(name, 1, n, Dtype::U32, Binding::Device(slice))
+        };
+        let whole = |g: &mut Graph, buffer: &Buffer| {
+            let n = buffer.len() as usize / 4;
+            g.external(buffer.label(), 1, n, Dtype::U32, Binding::Device(buffer.whole()))
+        };
+        let last_token = whole(g, &self.last_token);
+        let batch = Batch {
+            ids: array(g, "ids", 0, n_tokens),
+            positions: array(g, "positions", 1, n_tokens),
+            slots: array(g, "slots", 2, n_tokens),
+            pages: whole(g, &self.pages),
+            last_token,
+            outputs: array(g, "outputs", 3, n_outputs),
+            max_pages: self.max_pages,
+            rows: Rows::up_to(n_tokens, Size::Tokens),
+        };
+        let kv = self.kv.iter().map(|(k, v)| {
+            let pool = |g: &mut Graph, buffer: &Buffer| {
+                let words = Kv::words(self.n_pages, d.n_kv_heads, d.head_dim, self.kv_dtype);
+                let n = elements(self.kv_dtype, words);
+                let slice = Slice { buffer: buffer.clone(), offset: 0, len: 4 * words as u64 };
+                g.external(buffer.label(), 1, n, self.kv_dtype, Binding::Device(slice))
+            };
+            (k, v, pool)
+        });
+        let mut layers = Vec::new();
+        for (k, v, pool) in kv {
+            let (k, v) = (pool(g, k), pool(g, v));
+            layers.push(Kv { k, v, dtype: self.kv_dtype, n_kv_heads: d.n_kv_heads, head_dim: d.head_dim });
+        }
+        let rope = |g: &mut Graph, i: usize| {
+            self.rope[i].as_ref().map(|(fine, coarse, n_coarse)| {
+                let columns = d.rope.dim;
+                let fine = g.external("rope fine", 256, columns, Dtype::F32, Binding::Device(fine.whole()));
+                let coarse =
+                    g.external("rope coarse", *n_coarse, columns, Dtype::F32, Binding::Device(coarse.whole()));
+                RopeTable { fine, coarse, rope_dim: d.rope.dim }
+            })
+        };
+        let (global, local) = (rope(g, 0), rope(g, 1));
+        let sampler =
+            Sampler { settings: whole(g, &self.settings), recent: whole(g, &self.recent), last_token };
+        Step {
+            batch,
+            kv: layers,
+            rope: global,
+            rope_local: local,
+            sampler,
+            output_slots: array(g, "output slots", 4, n_outputs),
+            output_positions: array(g, "output positions", 5, n_outputs),
+            targets: array(g, "targets", 6, n_outputs),
+            n_tokens,
+            n_outputs,
+            max_context: self.context,
+        }
+    }
+
+    /// Writes a step's arrays.
+    pub fn write(&self, gpu: &Gpu, data: &StepData) {
+        let arrays = [
+            &data.ids,
+            &data.positions,
+            &data.slots,
+            &data.outputs,
+            &data.output_slots,
+            &data.output_positions,
+            &data.targets,
+        ];
+        let words = self.stride as usize / 4;
+        let mut all = vec![0u32; words * (ARRAYS - 1)];
+        all.extend(arrays[ARRAYS - 1]);
+        for (i, array) in arrays.iter().enumerate().take(ARRAYS - 1) {
+            all[i * words..i * words + array.len()].copy_from_slice(array);
+        }
+        gpu.write(&self.step, 0, bytemuck::cast_slice(&all));
+    }
+}
+
+fn elements(dtype: Dtype, words: usize) -> usize {
+    match dtype {
+        Dtype::F16 => 2 * words,
+        Dtype::Q8 => words / 9 * 32,
+        Dtype::F32 | Dtype::U32 => words,
+    }
+}

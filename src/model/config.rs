@@ -1,0 +1,129 @@
+//! What a file says of its model: GGUF metadata or the hub's `config.json`, asked with both names.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::weights::{Metadata, Weights};
+
+/// The settings of a model, from either kind of file.
+pub enum Config<'a> {
+    /// Keys below the architecture's prefix.
+    Gguf(&'a Metadata),
+    /// `config.json`.
+    Hub { file: String, json: &'a Value },
+}
+
+/// The name of one setting: in GGUF (below the architecture's prefix) and in `config.json`.
+#[derive(Debug, Clone, Copy)]
+pub struct Key(pub &'static str, pub &'static str);
+
+impl<'a> Config<'a> {
+    pub fn of(weights: &'a Weights) -> Config<'a> {
+        match weights.config() {
+            Some(json) => Config::Hub { file: weights.path().join("config.json").display().to_string(), json },
+            None => Config::Gguf(weights.metadata()),
+        }
+    }
+
+    pub fn is_hub(&self) -> bool {
+        matches!(self, Config::Hub { .. })
+    }
+
+    /// The architecture's name: `general.architecture` or `model_type`.
+    pub fn architecture(&self) -> Result<&str> {
+        match self {
+            Config::Gguf(metadata) => metadata.architecture(),
+            Config::Hub { file, json } => json.get("model_type").and_then(Value::as_str).ok_or_else(|| {
+                Error::file(file, "expected a text under \"model_type\"; is this the config.json of a model?")
+            }),
+        }
+    }
+
+    /// The class that `config.json` names first, if any.
+    pub fn class(&self) -> Option<&str> {
+        match self {
+            Config::Gguf(_) => None,
+            Config::Hub { json, .. } => json.get("architectures")?.get(0)?.as_str(),
+        }
+    }
+
+    /// A number, or `None` where it is absent or null.
+    pub fn number(&self, key: Key) -> Result<Option<f64>> {
+        match self {
+            Config::Gguf(metadata) => {
+                let name = metadata.arch_key(key.0)?;
+                match metadata.get(&name) {
+                    None => Ok(None),
+                    Some(_) => number_of(metadata, &name).map(Some),
+                }
+            }
+            Config::Hub { file, json } => match json.get(key.1) {
+                None | Some(Value::Null) => Ok(None),
+                Some(value) => value.as_f64().map(Some).ok_or_else(|| {
+                    Error::file(file, format!("{}: expected a number, found {value}", key.1))
+                }),
+            },
+        }
+    }
+
+    pub fn usize_or(&self, key: Key, default: usize) -> Result<usize> {
+        let Some(value) = self.number(key)? else { return Ok(default) };
+        if !(0.0..=4_294_967_295.0).contains(&value) || value.fract() != 0.0 {
+            return Err(self.error(key, &format!("expected a count below 2^32, found {value}")));
+        }
+        Ok(value as usize)
+    }
+
+    pub fn usize(&self, key: Key) -> Result<usize> {
+        match self.number(key)? {
+            Some(_) => self.usize_or(key, 0),
+            None => Err(self.error(key, "is missing")),
+        }
+    }
+
+    pub fn f64_or(&self, key: Key, default: f64) -> Result<f64> {
+        Ok(self.number(key)?.unwrap_or(default))
+    }
+
+    /// A flag of `config.json`; GGUF files say such things by the tensors they have.
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        match self {
+            Config::Gguf(_) => default,
+            Config::Hub { json, .. } => json.get(name).and_then(Value::as_bool).unwrap_or(default),
+        }
+    }
+
+    /// A text.
+    pub fn text(&self, key: Key) -> Option<&str> {
+        match self {
+            Config::Gguf(metadata) => metadata.str(&metadata.arch_key(key.0).ok()?).ok(),
+            Config::Hub { json, .. } => json.get(key.1)?.as_str(),
+        }
+    }
+
+    /// Anything of `config.json`, such as a nested object.
+    pub fn json(&self, name: &str) -> Option<&Value> {
+        match self {
+            Config::Gguf(_) => None,
+            Config::Hub { json, .. } => json.get(name).filter(|value| !value.is_null()),
+        }
+    }
+
+    /// An error that names the setting as this file writes it.
+    pub fn error(&self, key: Key, message: &str) -> Error {
+        match self {
+            Config::Gguf(metadata) => {
+                let name = metadata.arch_key(key.0).unwrap_or_else(|_| key.0.to_owned());
+                Error::file("metadata", format!("{name}: {message}"))
+            }
+            Config::Hub { file, .. } => Error::file(file, format!("{}: {message}", key.1)),
+        }
+    }
+}
+
+fn number_of(metadata: &Metadata, name: &str) -> Result<f64> {
+    if let Ok(value) = metadata.f32(name) {
+        return Ok(f64::from(value));
+    }
+    metadata.u64(name).map(|value| value as f64)
+}

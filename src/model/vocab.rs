@@ -1,0 +1,85 @@
+//! The tokenizer of a model file.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::text::{Companions, GgufVocab, Tokenizer};
+use crate::weights::{Container, FromValue, Metadata, Weights};
+
+/// The tokenizer that comes with `weights`: in the file, or in files beside it.
+pub fn tokenizer(weights: &Weights) -> Result<Tokenizer> {
+    match weights.container() {
+        Container::Gguf => {
+            let file = weights.path().display().to_string();
+            Tokenizer::from_parts(gguf_vocab(weights.metadata())?, &file)
+        }
+        Container::Llama2c => {
+            let beside = weights.path().with_file_name("tok512.bin");
+            let fallback = weights.path().with_file_name("tokenizer.bin");
+            let path = if beside.exists() { beside } else { fallback };
+            Tokenizer::from_llama2c(&read(&path)?, &path.display().to_string())
+        }
+        Container::Safetensors => {
+            let folder = if weights.path().is_dir() { weights.path() } else { parent(weights.path()) };
+            let path = folder.join("tokenizer.json");
+            let name = path.display().to_string();
+            let bytes = |file: &str| std::fs::read(folder.join(file)).ok();
+            let files = [
+                bytes("tokenizer_config.json"),
+                bytes("special_tokens_map.json"),
+                bytes("generation_config.json"),
+    
+            ];
+            let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
+            let companions = Companions {
+                tokenizer_config: files[0].as_deref(),
+                special_tokens_map: files[1].as_deref(),
+                generation_config: files[2].as_deref(),
+                chat_template: template.as_deref(),
+            };
+            Tokenizer::from_json(&read(&path)?, &name)?.with_companions(&companions)
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io(path, error))
+}
+
+fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab> {
+    fn own<'a, T: FromValue<'a>>(metadata: &'a Metadata, key: &str) -> Result<Option<T>> {
+        metadata.optional(&format!("tokenizer.{key}"))
+    }
+    let m = metadata;
+    let strings = |key: &str| Ok::<_, Error>(own::<&[String]>(m, key)?.map(<[String]>::to_vec).unwrap_or_default());
+    Ok(GgufVocab {
+        model: m.str("tokenizer.ggml.model")?.to_owned(),
+        pre: own::<&str>(m, "ggml.pre")?.map(str::to_owned),
+        tokens: m.strings("tokenizer.ggml.tokens")?.to_vec(),
+        scores: own::<&[f32]>(m, "ggml.scores")?.map(<[f32]>::to_vec).unwrap_or_default(),
+        token_types: own::<&[i32]>(m, "ggml.token_type")?.map(<[i32]>::to_vec).unwrap_or_default(),
+        merges: strings("ggml.merges")?,
+        bos: own(m, "ggml.bos_token_id")?,
+        eos: own(m, "ggml.eos_token_id")?,
+        eot: own(m, "ggml.eot_token_id")?,
+        eom: own(m, "ggml.eom_token_id")?,
+        unk: own(m, "ggml.unknown_token_id")?,
+        sep: own(m, "ggml.seperator_token_id")?,
+        pad: own(m, "ggml.padding_token_id")?,
+        cls: own(m, "ggml.cls_token_id")?,
+        mask: own(m, "ggml.mask_token_id")?,
+        add_bos: own(m, "ggml.add_bos_token")?,
+        add_eos: own(m, "ggml.add_eos_token")?,
+        add_sep: own(m, "ggml.add_sep_token")?,
+        add_space_prefix: own(m, "ggml.add_space_prefix")?,
+        remove_extra_whitespaces: own(m, "ggml.remove_extra_whitespaces")?,
+        precompiled_charsmap: own::<&[u8]>(m, "ggml.precompiled_charsmap")?.map(<[u8]>::to_vec).unwrap_or_default(),
+        lowercase: own(m, "ggml.normalizer.lowercase")?,
+        strip_accents: own(m, "ggml.normalizer.strip_accents")?,
+        chat_template: own::<&str>(m, "chat_template")?.map(str::to_owned),
+    })
+}
