@@ -39,12 +39,11 @@
 //! - *slot*: the place of a sequence in the batch. *Page*: 32 positions of one sequence in the KV pool.
 //! - *twin*: the plain CPU version of a kernel, with f64 sums.
 
-pub mod engine;
 pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
-pub mod model;
+
 pub mod store;
 pub mod tensor;
 pub mod text;
