@@ -33,8 +33,15 @@ macro_rules! wgsl {
 pub(crate) use wgsl;
 
 /// Files that several kernels or roles import.
-const LIBRARY: &[Wgsl] =
-    &[wgsl!("block"), wgsl!("bytes"), wgsl!("halves"), wgsl!("levels"), wgsl!("nibbles"), wgsl!("two_bits")];
+const LIBRARY: &[Wgsl] = &[
+    wgsl!("attend"),
+    wgsl!("block"),
+    wgsl!("bytes"),
+    wgsl!("halves"),
+    wgsl!("levels"),
+    wgsl!("nibbles"),
+    wgsl!("two_bits"),
+];
 
 /// A number in `package::config`.
 #[derive(Debug, Clone, Copy, PartialEq)]

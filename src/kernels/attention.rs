@@ -1,0 +1,200 @@
+//! Fused attention over the paged cache. The maths is in `shaders/attention.wgsl`.
+
+use super::kv::{Batch, Kv, NO_SLOT, PAGE};
+use super::roles::{self, CLUSTER, KV_READ, REAL};
+use crate::error::Result;
+use crate::gpu::{Caps, Extent, Size, Sizes};
+use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
+
+pub static ATTENTION: Kernel = Kernel {
+    name: "attention",
+    wgsl: wgsl!("attention"),
+    roles: &[&KV_READ, &CLUSTER, &REAL],
+    params: AttentionParams::LAYOUT,
+    twin,
+    cases,
+};
+
+params! {
+    /// Mirrors `Params` in the shader.
+    pub struct AttentionParams {
+        n_tokens: u32,
+        n_heads: u32,
+        n_kv_heads: u32,
+        max_pages: u32,
+        window: u32,
+        soft_cap: f32,
+    }
+}
+
+/// The shape and the limits of an attention layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention {
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// Positions that a token sees, itself included.
+    pub window: Option<u32>,
+    /// s = cap * tanh(s / cap)
+    pub soft_cap: Option<f32>,
+    /// The longest sequence, in positions.
+    pub max_context: usize,
+}
+
+/// Query heads of a cluster: more would not fit its registers.
+const HEADS_MAX: usize = 4;
+
+/// Records causal attention of `q` over the cache and returns the result, stored as `dtype`.
+///
+/// Shapes: `q` (scaled already) and the result: (n_tokens, n_heads * head_dim).
+pub fn attention(
+    g: &mut Graph,
+    q: Tensor,
+    batch: &Batch,
+    kv: &Kv,
+    p: &Attention,
+    dtype: Dtype,
+) -> Result<Tensor> {
+    let cluster = roles::cluster(g.caps());
+    // Clusters that share barriers must all run as often, which one per workgroup does.
+    let clusters = if g.caps().software() || cluster == "shared" { 1 } else { 4 };
+    record(g, q, batch, kv, p, dtype, cluster, clusters)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the two last are the variants that tests walk")]
+fn record(
+    g: &mut Graph,
+    q: Tensor,
+    batch: &Batch,
+    kv: &Kv,
+    p: &Attention,
+    dtype: Dtype,
+    cluster: &'static str,
+    clusters: u32,
+) -> Result<Tensor> {
+    g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
+    let group = p.n_heads / p.n_kv_heads;
+    let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
+    let heads = (1..=HEADS_MAX).rev().find(fits).unwrap_or(1);
+    let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
+    g.launch(&ATTENTION)
+        .role(&KV_READ, kv.role())
+        .role(&CLUSTER, cluster)
+        .role(&REAL, roles::real_name(dtype))
+        .config("CLUSTERS", clusters)
+        .config("GROUP", group as u32)
+        .config("HEADS", heads as u32)
+        .config("HEAD_DIM", p.head_dim as u32)
+        .config("QUADS", p.head_dim.div_ceil(32) as u32)
+        .config("SOFT_CAP", p.soft_cap.is_some())
+        .config("WG_SIZE", 8 * clusters)
+        .params(&AttentionParams {
+            n_tokens: q.n_rows() as u32,
+            n_heads: p.n_heads as u32,
+            n_kv_heads: p.n_kv_heads as u32,
+            max_pages: batch.max_pages as u32,
+            window: p.window.unwrap_or(u32::MAX),
+            soft_cap: p.soft_cap.unwrap_or(1.0),
+        })
+        .patch_rows("n_tokens", q)
+        .read(q)
+        .read(batch.positions)
+        .read(batch.slots)
+        .read(batch.pages)
+        .write(y)
+        .bind(2, kv.k, Access::Read)
+        .bind(2, kv.v, Access::Read)
+        .grid([q.row_extent(clusters), Extent::Fixed((p.n_heads / heads) as u32), Extent::Fixed(1)])
+        .terms(p.max_context.min(4096) + p.head_dim)
+        .record()?;
+    Ok(y)
+}
+
+fn twin(call: &mut Call) -> Result<()> {
+    let p: AttentionParams = call.params();
+    let head_dim = call.config_usize("HEAD_DIM")?;
+    let capped = call.config("SOFT_CAP")? != 0.0;
+    let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
+    let (q, k, v, mut y) = (call.floats(0), call.floats(5), call.floats(6), call.floats(4));
+    let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
+    for t in 0..p.n_tokens as usize {
+        let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
+        for head in 0..n_heads {
+            let base = (t * n_heads + head) * head_dim;
+            y[base..base + head_dim].fill(0.0);
+            if slot == NO_SLOT {
+                continue;
+            }
+            let query = &q[base..base + head_dim];
+            let first = (position + 1).saturating_sub(p.window as usize);
+            let row = |at: usize| {
+                let page = call.words(3)[slot as usize * p.max_pages as usize + at / PAGE] as usize;
+                let kv_head = head / (n_heads / n_kv_heads);
+                ((page * n_kv_heads + kv_head) * PAGE + at % PAGE) * head_dim
+            };
+            let mut size = 1.0f64;
+            let scores: Vec<f64> = (first..=position)
+                .map(|at| {
+                    let key = &k[row(at)..][..head_dim];
+                    let terms = query.iter().zip(key).map(|(a, b)| a * b);
+                    size = size.max(terms.clone().map(f64::abs).sum());
+                    let s: f64 = terms.sum();
+                    if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s }
+                })
+                .collect();
+            let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
+            let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (at, w) in (first..=position).zip(&weights) {
+                for (c, value) in v[row(at)..][..head_dim].iter().enumerate() {
+                    y[base + c] += w / total * value;
+                    // An error of a score is an error of its weight; scores err by eps * size.
+                    scales[base + c] += w / total * value.abs() * size;
+                }
+            }
+        }
+    }
+    call.set_with_scales(4, y, scales);
+    Ok(())
+}
+
+fn cases(caps: &Caps) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |shape: [usize; 3], window, soft_cap, dtype: Dtype, real, cluster, clusters| {
+        let [n_heads, n_kv_heads, head_dim] = shape;
+        let name = format!(
+            "{n_heads}/{n_kv_heads}x{head_dim} {window:?} {soft_cap:?} {dtype:?} {real:?} {cluster} {clusters}"
+        );
+        let sizes = Sizes { n_tokens: 5, n_outputs: 0, n_context: 600 };
+        cases.push(Case::new(name, sizes, move |g, inputs| {
+            let rows = Rows::up_to(6, Size::Tokens);
+            let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
+            let batch = Batch {
+                rows,
+                ids: inputs.words(g, vec![0; 6]),
+                positions: inputs.words(g, vec![0, 33, 599, 31, 256, 9]),
+                slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 1, 0]),
+                pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
+                last_token: inputs.words(g, vec![0; 3]),
+                outputs: inputs.words(g, vec![0]),
+                max_pages: 19,
+            };
+            let n_rows = 23 * n_kv_heads * PAGE;
+            let k = inputs.tensor(g, n_rows, head_dim, dtype);
+            let v = inputs.tensor(g, n_rows, head_dim, dtype);
+            let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
+            let p = Attention { n_heads, n_kv_heads, head_dim, window, soft_cap, max_context: 600 };
+            record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
+        }));
+    };
+    let best = roles::cluster(caps);
+    for shape in [[9, 3, 64], [4, 1, 256], [2, 2, 80], [4, 4, 16], [8, 2, 128], [3, 3, 96], [4, 2, 24]] {
+        add(shape, None, None, Dtype::F16, Dtype::F16, best, 1);
+        add(shape, Some(13), Some(20.0), Dtype::F32, Dtype::F32, best, 1);
+    }
+    for cluster in roles::cluster_variants(caps) {
+        let clusters = if cluster == "shared" { 1 } else { 4 };
+        add([4, 2, 64], Some(300), None, Dtype::F16, Dtype::F32, cluster, clusters);
+    }
+    cases
+}
