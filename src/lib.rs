@@ -40,13 +40,23 @@
 //! - *twin*: the plain CPU version of a kernel, with f64 sums.
 
 pub mod error;
-pub mod gpu;
-pub mod graph;
-pub mod kernels;
+
+pub mod tensor;
+
+pub mod weights;
+
+pub mod text;
 
 pub mod store;
-pub mod tensor;
-pub mod text;
-pub mod weights;
+
+pub mod gpu;
+
+pub mod graph;
+
+pub mod kernels;
+
+pub mod model;
+
+pub mod engine;
 
 pub use error::{Error, Result};

@@ -24,7 +24,12 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> GenerateOptions {
-        GenerateOptions { max_tokens: 512, sampling: SlotSampling::default(), stop: Vec::new(), ignore_end: false }
+        GenerateOptions {
+            max_tokens: 512,
+            sampling: SlotSampling::default(),
+            stop: Vec::new(),
+            ignore_end: false,
+        }
     }
 }
 
@@ -138,7 +143,7 @@ impl Generation<'_> {
             }
             Event::Finished { sequence, finish } if sequence == self.sequence && self.finish.is_none() => {
                 self.finish = Some(finish);
-                let rest = std::mem::take(&mut self.held) + &self.decode.finish();
+                let rest = std::mem::take(&mut self.held) + &self.decode.finish().unwrap_or_default();
                 if !rest.is_empty() {
                     let id = self.ids.last().copied().unwrap_or(0);
                     self.ready.push_back(Piece { id, text: rest });

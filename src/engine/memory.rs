@@ -23,7 +23,6 @@ pub(super) struct Memory {
     rope: [Option<(Buffer, Buffer, usize)>; 2],
     pub max_pages: usize,
     pub n_pages: usize,
-    pub n_slots: usize,
     kv_dtype: Dtype,
     context: usize,
 }
@@ -78,13 +77,13 @@ impl Memory {
             stride,
             pages: gpu.buffer("pages", 4 * (options.n_slots * max_pages) as u64)?,
             last_token: gpu.buffer("last token", 4 * options.n_slots as u64)?,
-            settings: gpu.buffer("sampling", (options.n_slots * size_of::<kernels::SlotSampling>()) as u64)?,
+            settings: gpu
+                .buffer("sampling", (options.n_slots * size_of::<kernels::SlotSampling>()) as u64)?,
             recent: gpu.buffer("recent", (4 * options.n_slots * (kernels::RECENT_MAX + 1)) as u64)?,
             kv,
             rope: [Some(table(d.rope.base, &d.rope.scaling)?), local],
             max_pages,
             n_pages,
-            n_slots: options.n_slots,
             kv_dtype: options.kv,
             context: options.context,
         })
@@ -130,8 +129,13 @@ impl Memory {
             self.rope[i].as_ref().map(|(fine, coarse, n_coarse)| {
                 let columns = d.rope.dim;
                 let fine = g.external("rope fine", 256, columns, Dtype::F32, Binding::Device(fine.whole()));
-                let coarse =
-                    g.external("rope coarse", *n_coarse, columns, Dtype::F32, Binding::Device(coarse.whole()));
+                let coarse = g.external(
+                    "rope coarse",
+                    *n_coarse,
+                    columns,
+                    Dtype::F32,
+                    Binding::Device(coarse.whole()),
+                );
                 RopeTable { fine, coarse, rope_dim: d.rope.dim }
             })
         };

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use generate::{Generation, GenerateOptions, Piece, Stats};
+pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
 
 use crate::error::{Error, Result};
@@ -345,7 +345,8 @@ impl Engine {
             Some(readback) => readback,
             None => Readback::new(gpu, 4 * self.options.n_slots as u64)?,
         };
-        submission.read_back(&mut readback, &[(slice.buffer.clone(), slice.offset, 4 * sequences.len() as u64)]);
+        submission
+            .read_back(&mut readback, &[(slice.buffer.clone(), slice.offset, 4 * sequences.len() as u64)]);
         submission.submit_for(&mut readback)?;
         self.flights.push_back(Flight { readback, sequences });
         Ok(true)

@@ -35,11 +35,11 @@ pub struct Pages {
 
 impl Pages {
     pub fn new(n_pages: usize) -> Pages {
-        Pages { pages: vec![Page::default(); n_pages], free: (0..n_pages as u32).collect(), known: HashMap::new() }
-    }
-
-    pub fn n_free(&self) -> usize {
-        self.free.len()
+        Pages {
+            pages: vec![Page::default(); n_pages],
+            free: (0..n_pages as u32).collect(),
+            known: HashMap::new(),
+        }
     }
 
     /// The pages that hold the beginning of `tokens` already, each with one user more.
@@ -124,6 +124,6 @@ mod tests {
         assert!(pages.take().is_err());
         assert!(pages.shared(&prompt).is_empty());
         pages.release(&all);
-        assert_eq!(pages.n_free(), 3);
+        assert_eq!(pages.free.len(), 3);
     }
 }

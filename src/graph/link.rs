@@ -40,6 +40,8 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("halves"),
     wgsl!("levels"),
     wgsl!("nibbles"),
+    wgsl!("row_softmax"),
+    wgsl!("slot_sampling"),
     wgsl!("two_bits"),
 ];
 

@@ -2,26 +2,62 @@
 //!
 //! [`ALL`] is the list that tests, `doctor`, `bench kernels` and `diff` walk.
 
+mod add;
+mod argmax;
 mod attention;
 mod embed;
+mod gather_rows;
+mod glu;
 mod kv;
+mod layer_norm;
 mod matvec;
+mod next_token;
+mod nll;
+mod penalise;
 mod rms_norm;
 pub mod roles;
 mod rope_kv;
 mod rope_scaling;
+mod sample_threshold;
+mod sampling;
+mod soft_cap;
+mod softmax;
 
+pub use add::add;
 pub use attention::{Attention, attention};
 pub use embed::embed;
+pub use gather_rows::gather_rows;
+pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
+pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
+pub use nll::nll;
 pub use rms_norm::rms_norm;
 pub use roles::Activation;
 pub use rope_kv::{RopeKv, RopeTable, rope_kv};
 pub use rope_scaling::{Pairs, Scaling, inv_freq, rope_table};
+pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
+pub use soft_cap::soft_cap;
+pub use softmax::softmax;
 
 use crate::graph::Kernel;
 
 /// All kernels, in the order of their names.
-pub static ALL: &[&Kernel] =
-    &[&attention::ATTENTION, &embed::EMBED, &matvec::MATVEC, &rms_norm::RMS_NORM, &rope_kv::ROPE_KV];
+pub static ALL: &[&Kernel] = &[
+    &add::ADD,
+    &argmax::ARGMAX,
+    &attention::ATTENTION,
+    &embed::EMBED,
+    &gather_rows::GATHER_ROWS,
+    &glu::GLU,
+    &layer_norm::LAYER_NORM,
+    &matvec::MATVEC,
+    &next_token::NEXT_TOKEN,
+    &nll::NLL,
+    &penalise::PENALISE,
+    &rms_norm::RMS_NORM,
+    &rope_kv::ROPE_KV,
+    &sample_threshold::SAMPLE_THRESHOLD,
+    &soft_cap::SOFT_CAP,
+    &softmax::SOFTMAX,
+];

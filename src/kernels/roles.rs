@@ -59,6 +59,12 @@ pub static WEIGHT: Role = Role {
     },
 };
 
+/// What makes a column the best of its row.
+pub static SCORE: Role = Role {
+    name: "score",
+    files: || vec![("greedy", wgsl!("score/greedy")), ("sampled", wgsl!("score/sampled"))],
+};
+
 pub static ACTIVATION: Role = Role {
     name: "activation",
     files: || {

@@ -20,7 +20,9 @@ pub struct Key(pub &'static str, pub &'static str);
 impl<'a> Config<'a> {
     pub fn of(weights: &'a Weights) -> Config<'a> {
         match weights.config() {
-            Some(json) => Config::Hub { file: weights.path().join("config.json").display().to_string(), json },
+            Some(json) => {
+                Config::Hub { file: weights.path().join("config.json").display().to_string(), json }
+            }
             None => Config::Gguf(weights.metadata()),
         }
     }
@@ -59,9 +61,10 @@ impl<'a> Config<'a> {
             }
             Config::Hub { file, json } => match json.get(key.1) {
                 None | Some(Value::Null) => Ok(None),
-                Some(value) => value.as_f64().map(Some).ok_or_else(|| {
-                    Error::file(file, format!("{}: expected a number, found {value}", key.1))
-                }),
+                Some(value) => value
+                    .as_f64()
+                    .map(Some)
+                    .ok_or_else(|| Error::file(file, format!("{}: expected a number, found {value}", key.1))),
             },
         }
     }

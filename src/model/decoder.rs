@@ -132,7 +132,8 @@ fn scaling(config: &Config) -> Result<Scaling> {
     let number = |name: &str| json.get(name).and_then(serde_json::Value::as_f64);
     let kind = json.get("rope_type").or(json.get("type")).and_then(serde_json::Value::as_str).unwrap_or("");
     let key = Key("rope.scaling.type", "rope_scaling");
-    let needed = |name: &str| number(name).ok_or_else(|| config.error(key, &format!("expected a number {name}")));
+    let needed =
+        |name: &str| number(name).ok_or_else(|| config.error(key, &format!("expected a number {name}")));
     let n_context = config.f64_or(Key("context_length", "max_position_embeddings"), 2048.0)?;
     let original_context = number("original_max_position_embeddings").unwrap_or(n_context);
     match kind {
@@ -151,9 +152,9 @@ fn scaling(config: &Config) -> Result<Scaling> {
             beta_slow: number("beta_slow").unwrap_or(1.0),
             attention_factor: number("attention_factor"),
         }),
-        _ => Err(Error::Unsupported(format!(
-            "rope scaling \"{kind}\"; known: default, linear, llama3, yarn"
-        ))),
+        _ => {
+            Err(Error::Unsupported(format!("rope scaling \"{kind}\"; known: default, linear, llama3, yarn")))
+        }
     }
 }
 
@@ -170,8 +171,6 @@ fn gguf_scaling(config: &Config) -> Result<Scaling> {
             beta_slow: 1.0,
             attention_factor: None,
         }),
-        Some(kind) => {
-            Err(Error::Unsupported(format!("rope scaling \"{kind}\"; known: none, linear, yarn")))
-        }
+        Some(kind) => Err(Error::Unsupported(format!("rope scaling \"{kind}\"; known: none, linear, yarn"))),
     }
 }

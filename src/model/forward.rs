@@ -97,7 +97,7 @@ fn attention(
         k::linear(g, h, weight, None, Epilogue::StoreAt { y: qkv, first: *first })?;
     }
     let qk_norm = layer.qk_norm.as_ref().map(|(q, k)| {
-        let Norm::Rms { eps } | Norm::Layer { eps } = d.norm;
+        let (Norm::Rms { eps } | Norm::Layer { eps }) = d.norm;
         (vector(g, q, d.head_dim), vector(g, k, d.head_dim), eps)
     });
     let window = d.windows[i];

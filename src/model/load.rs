@@ -100,7 +100,8 @@ impl Model {
             Err(_) if options.tokenizer_optional => None,
             Err(error) => return Err(error),
         };
-        let mut loader = Loader { gpu, weights: &weights, post_norms: decoder.post_norms, done: 0, sent: 0, progress };
+        let mut loader =
+            Loader { gpu, weights: &weights, post_norms: decoder.post_norms, done: 0, sent: 0, progress };
         let tensors = loader.tensors(&mut decoder)?;
         let weight_bytes = loader.sent;
         gpu.wait()?;
@@ -224,8 +225,14 @@ impl<'a> Loader<'a> {
         }
         let weights = self.weights;
         let row = |i: usize| weights.row(if i % 2 == 0 { gate } else { up }, i / 2);
-        let packed =
-            PackedWeight::upload(self.gpu, &format!("blk.{i}.gate_up"), gate.format, 2 * d.n_ff, d.n_embd, &row)?;
+        let packed = PackedWeight::upload(
+            self.gpu,
+            &format!("blk.{i}.gate_up"),
+            gate.format,
+            2 * d.n_ff,
+            d.n_embd,
+            &row,
+        )?;
         self.count(gate);
         self.count(up);
         Ok(GateUp::Interleaved(packed))

@@ -12,4 +12,4 @@ mod vocab;
 pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, FeedForward, Norm, Rope};
 pub use forward::{Head, Pass, Step, record};
-pub use load::{Layer, LoadOptions, LoadProgress, Model, Tensors};
+pub use load::{GateUp, Layer, LoadOptions, LoadProgress, Model, Tensors, describe};

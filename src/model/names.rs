@@ -24,7 +24,8 @@ const HUB_NAMES_POST_NORMS: &[(&str, &str)] = &[
     ("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm"),
 ];
 
-const HUB_NAMES_PRE_NORMS: &[(&str, &str)] = &[("blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm")];
+const HUB_NAMES_PRE_NORMS: &[(&str, &str)] =
+    &[("blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm")];
 
 /// The hub's name of a tensor, given ours.
 pub fn hub_name(name: &str, post_norms: bool) -> Option<String> {
@@ -36,7 +37,9 @@ pub fn hub_name(name: &str, post_norms: bool) -> Option<String> {
 
 /// `blk.7.attn_q.weight` to (`7`, `blk.{}.attn_q`, `.weight`).
 fn split(name: &str) -> (String, String, String) {
-    let Some(rest) = name.strip_prefix("blk.") else { return (String::new(), name.to_owned(), String::new()) };
+    let Some(rest) = name.strip_prefix("blk.") else {
+        return (String::new(), name.to_owned(), String::new());
+    };
     let (layer, rest) = rest.split_once('.').unwrap_or((rest, ""));
     let (tensor, suffix) = rest.rsplit_once('.').map_or((rest, String::new()), |(t, s)| (t, format!(".{s}")));
     (layer.to_owned(), format!("blk.{{}}.{tensor}"), suffix)

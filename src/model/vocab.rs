@@ -28,7 +28,6 @@ pub fn tokenizer(weights: &Weights) -> Result<Tokenizer> {
                 bytes("tokenizer_config.json"),
                 bytes("special_tokens_map.json"),
                 bytes("generation_config.json"),
-    
             ];
             let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
             let companions = Companions {
@@ -55,7 +54,8 @@ fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab> {
         metadata.optional(&format!("tokenizer.{key}"))
     }
     let m = metadata;
-    let strings = |key: &str| Ok::<_, Error>(own::<&[String]>(m, key)?.map(<[String]>::to_vec).unwrap_or_default());
+    let strings =
+        |key: &str| Ok::<_, Error>(own::<&[String]>(m, key)?.map(<[String]>::to_vec).unwrap_or_default());
     Ok(GgufVocab {
         model: m.str("tokenizer.ggml.model")?.to_owned(),
         pre: own::<&str>(m, "ggml.pre")?.map(str::to_owned),
@@ -77,7 +77,9 @@ fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab> {
         add_sep: own(m, "ggml.add_sep_token")?,
         add_space_prefix: own(m, "ggml.add_space_prefix")?,
         remove_extra_whitespaces: own(m, "ggml.remove_extra_whitespaces")?,
-        precompiled_charsmap: own::<&[u8]>(m, "ggml.precompiled_charsmap")?.map(<[u8]>::to_vec).unwrap_or_default(),
+        precompiled_charsmap: own::<&[u8]>(m, "ggml.precompiled_charsmap")?
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default(),
         lowercase: own(m, "ggml.normalizer.lowercase")?,
         strip_accents: own(m, "ggml.normalizer.strip_accents")?,
         chat_template: own::<&str>(m, "chat_template")?.map(str::to_owned),

@@ -27,7 +27,8 @@ pub static GEMMA3: Architecture = Architecture {
         decoder.gain_offset = if config.is_hub() { 1.0 } else { 0.0 };
         decoder.embedding_scale = (decoder.n_embd as f32).sqrt();
         decoder.feed_forward = FeedForward::Gated(Activation::GeluTanh);
-        decoder.rope.local_base = Some(config.f64_or(Key("rope.local.freq_base", "rope_local_base_freq"), LOCAL_BASE)?);
+        decoder.rope.local_base =
+            Some(config.f64_or(Key("rope.local.freq_base", "rope_local_base_freq"), LOCAL_BASE)?);
         let default_base = if config.is_hub() { 1e6 } else { decoder.rope.base };
         decoder.rope.base = config.f64_or(Key("rope.freq_base", "rope_theta"), default_base)?;
         decoder.tied = config.flag("tie_word_embeddings", true);

@@ -1,0 +1,13 @@
+// How the next token of a slot is chosen. Mirrors SlotSampling in src/kernels/sampling.rs.
+struct SlotSampling {
+    temperature: f32,
+    top_p: f32,
+    min_p: f32,
+    repetition_penalty: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    top_k: u32,
+    // Tokens that the penalties look back on.
+    n_recent: u32,
+    seed: u32,
+}
