@@ -59,4 +59,6 @@ pub mod model;
 
 pub mod engine;
 
+pub mod cli;
+
 pub use error::{Error, Result};

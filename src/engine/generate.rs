@@ -103,6 +103,32 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The tokens that follow a prompt. Needs no tokenizer; stop strings are not looked for.
+    pub fn generate_ids(&mut self, prompt: &[u32], options: &GenerateOptions) -> Result<Vec<u32>> {
+        let end_ids = match &self.model.tokenizer {
+            Some(tokenizer) if !options.ignore_end => tokenizer.end_ids().to_vec(),
+            _ => Vec::new(),
+        };
+        let own = self.submit(Request {
+            prompt: prompt.to_vec(),
+            max_tokens: options.max_tokens,
+            sampling: options.sampling,
+            end_ids,
+        })?;
+        let mut ids = Vec::new();
+        loop {
+            for event in self.step(Duration::MAX)? {
+                match event {
+                    Event::Token { sequence, id } if sequence == own => ids.push(id),
+                    Event::Finished { sequence, .. } if sequence == own => return Ok(ids),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
 impl Generation<'_> {
     /// Why it ended; `None` while it goes on.
     pub fn finish(&self) -> Option<Finish> {

@@ -2,7 +2,7 @@
 
 use super::EngineOptions;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Size, Slice};
+use crate::gpu::{Buffer, Gpu, Size, Sizes, Slice};
 use crate::graph::{Binding, Dtype, Graph, Rows};
 use crate::kernels::{self, Batch, Kv, PAGE, RopeTable, Sampler};
 use crate::model::{Decoder, Model, Step};
@@ -37,6 +37,36 @@ pub(super) struct StepData {
     pub output_slots: Vec<u32>,
     pub output_positions: Vec<u32>,
     pub targets: Vec<u32>,
+}
+
+impl StepData {
+    /// Tokens of slot 0 from position `first` on, with outputs from position `wanted` on.
+    /// `targets[p]` is the token whose likelihood is asked after position p.
+    pub fn of(ids: &[u32], first: usize, wanted: usize, targets: &[u32]) -> StepData {
+        let mut data = StepData::default();
+        for (i, &id) in ids.iter().enumerate() {
+            let position = first + i;
+            data.ids.push(id);
+            data.positions.push(position as u32);
+            data.slots.push(0);
+            if position >= wanted {
+                data.outputs.push(i as u32);
+                data.output_slots.push(0);
+                data.output_positions.push(position as u32 + 1);
+                data.targets.push(targets.get(position).copied().unwrap_or(0));
+            }
+        }
+        data
+    }
+
+    /// The counts of this step; `n_context`: positions of the longest sequence.
+    pub fn sizes(&self, n_context: usize) -> Sizes {
+        Sizes {
+            n_tokens: self.ids.len() as u32,
+            n_outputs: self.outputs.len() as u32,
+            n_context: n_context as u32,
+        }
+    }
 }
 
 /// Bytes of the KV pool.

@@ -18,7 +18,7 @@ pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Readback, Sizes};
+use crate::gpu::{Gpu, Readback};
 use crate::graph::{Dtype, Graph, Program, Scratch};
 use crate::kernels::{FROM_SLOT, PAGE, RECENT_MAX, SlotSampling};
 use crate::model::{Head, Model, Pass, record};
@@ -109,7 +109,8 @@ pub struct Engine {
     options: EngineOptions,
     memory: Memory,
     pages: Pages,
-    programs: HashMap<(usize, Head), (Program, Pass)>,
+    /// By tokens and outputs at most, and what is done with them.
+    programs: HashMap<(usize, usize, Head), (Program, Pass)>,
     scratch: Scratch,
     waiting: VecDeque<(SequenceId, Request)>,
     running: Vec<Sequence>,
@@ -319,19 +320,15 @@ impl Engine {
             return Ok(false);
         }
         let greedy = outputs_of.iter().all(|&at| self.running[at].greedy);
-        let sizes = Sizes {
-            n_tokens: data.ids.len() as u32,
-            n_outputs: data.outputs.len() as u32,
-            n_context: n_context as u32,
-        };
+        let sizes = data.sizes(n_context);
         let mut sequences = Vec::new();
         for &at in &outputs_of {
             self.running[at].n_pending += 1;
             sequences.push(self.running[at].id);
         }
         let bucket = self.bucket(data.ids.len());
-        self.prepare(bucket, self.options.n_slots, Head::Sample { greedy })?;
-        let (program, pass) = &self.programs[&(bucket, Head::Sample { greedy })];
+        let key = self.prepare(bucket, self.options.n_slots, Head::Sample { greedy })?;
+        let (program, pass) = &self.programs[&key];
         let gpu = &self.model.gpu;
         self.memory.write(gpu, &data);
         let mut submission = gpu.begin();
@@ -417,16 +414,21 @@ impl Engine {
     }
 
     /// Records and compiles the program for `n_tokens` tokens, unless that was done before.
-    pub fn prepare(&mut self, n_tokens: usize, n_outputs: usize, head: Head) -> Result<()> {
-        if self.programs.contains_key(&(n_tokens, head)) {
-            return Ok(());
+    fn prepare(&mut self, n_tokens: usize, n_outputs: usize, head: Head) -> Result<(usize, usize, Head)> {
+        let key = (n_tokens, n_outputs.min(n_tokens), head);
+        if !self.programs.contains_key(&key) {
+            let mut g = Graph::new(self.model.gpu.caps());
+            let step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
+            let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
+            let program = g.build(&self.model.gpu, &mut self.scratch)?;
+            self.programs.insert(key, (program, pass));
         }
-        let mut g = Graph::new(self.model.gpu.caps());
-        let n_outputs = n_outputs.min(n_tokens);
-        let step = self.memory.step(&mut g, &self.model.decoder, n_tokens, n_outputs);
-        let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
-        let program = g.build(&self.model.gpu, &mut self.scratch)?;
-        self.programs.insert((n_tokens, head), (program, pass));
-        Ok(())
+        Ok(key)
+    }
+
+    /// The program of a pass over at most `n_tokens` tokens with one output, for looking at.
+    pub fn program(&mut self, n_tokens: usize, head: Head) -> Result<&Program> {
+        let key = self.prepare(n_tokens, 1, head)?;
+        Ok(&self.programs[&key].0)
     }
 }

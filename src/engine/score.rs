@@ -3,7 +3,8 @@
 use super::memory::StepData;
 use super::{Engine, PAGE};
 use crate::error::{Error, Result};
-use crate::gpu::Sizes;
+use crate::gpu::Profile;
+use crate::graph::Difference;
 use crate::model::Head;
 
 /// Bytes of logits in one pass at most.
@@ -42,6 +43,38 @@ impl Engine {
         Ok(all)
     }
 
+    /// Runs one pass over `tokens` launch by launch, each beside its CPU twin, and gives every
+    /// comparison to `each`, which says whether to go on.
+    pub fn check(&mut self, tokens: &[u32], each: impl FnMut(&Difference) -> bool) -> Result<()> {
+        self.check_tokens(tokens)?;
+        if tokens.len() > self.options.chunk {
+            return Err(Error::Input(format!(
+                "at most {} tokens can be checked at once",
+                self.options.chunk
+            )));
+        }
+        let pages = self.fresh_pages(tokens.len())?;
+        let key = self.prepare(self.bucket(tokens.len()), 1, Head::Logits)?;
+        let data = StepData::of(tokens, 0, tokens.len() - 1, &[]);
+        let gpu = &self.model.gpu;
+        self.memory.write(gpu, &data);
+        let result = self.programs[&key].0.check(gpu, &data.sizes(tokens.len()), each);
+        self.pages.release(&pages);
+        result
+    }
+
+    /// The time of each dispatch of a pass over one token.
+    pub fn profile_token(&mut self) -> Result<Profile> {
+        let pages = self.fresh_pages(1)?;
+        let key = self.prepare(1, 1, Head::Sample { greedy: true })?;
+        let data = StepData::of(&[0], 0, 0, &[]);
+        let gpu = &self.model.gpu;
+        self.memory.write(gpu, &data);
+        let profile = gpu.profile(&self.programs[&key].0.plan, &data.sizes(1));
+        self.pages.release(&pages);
+        profile
+    }
+
     /// Runs `tokens` as one fresh sequence, with outputs from position `wanted` on.
     fn passes(
         &mut self,
@@ -51,17 +84,25 @@ impl Engine {
         head: Head,
         mut each: impl FnMut(&[f64], usize),
     ) -> Result<()> {
+        let pages = self.fresh_pages(tokens.len())?;
+        let row_bytes = 4 * self.model.decoder.n_vocab.next_multiple_of(4);
+        let rows_max = (LOGIT_BYTES_MAX / row_bytes).max(1);
+        let n_wanted = tokens.len() - wanted;
+        // Few outputs leave room for long chunks.
+        let chunk = self.options.chunk.min(if n_wanted <= rows_max { usize::MAX } else { rows_max });
+        let result = self.run_passes(tokens, wanted, targets, head, (chunk, rows_max), &mut each);
+        self.pages.release(&pages);
+        result
+    }
+
+    /// Pages for a sequence of `n` tokens in slot 0, which must be free.
+    fn fresh_pages(&mut self, n: usize) -> Result<Vec<u32>> {
         if self.busy() {
             return Err(Error::Input("texts cannot be scored while sequences are running".into()));
         }
-        let n_pages = tokens.len().div_ceil(PAGE);
-        let pages = (0..n_pages).map(|_| self.pages.take()).collect::<Result<Vec<_>>>()?;
+        let pages = (0..n.div_ceil(PAGE)).map(|_| self.pages.take()).collect::<Result<Vec<_>>>()?;
         self.model.gpu.write(&self.memory.pages, 0, bytemuck::cast_slice(&pages));
-        let row_bytes = 4 * self.model.decoder.n_vocab.next_multiple_of(4);
-        let chunk = self.options.chunk.min((LOGIT_BYTES_MAX / row_bytes).max(1));
-        let result = self.run_passes(tokens, wanted, targets, head, chunk, &mut each);
-        self.pages.release(&pages);
-        result
+        Ok(pages)
     }
 
     fn run_passes(
@@ -70,37 +111,22 @@ impl Engine {
         wanted: usize,
         targets: &[u32],
         head: Head,
-        chunk: usize,
+        (chunk, rows_max): (usize, usize),
         each: &mut impl FnMut(&[f64], usize),
     ) -> Result<()> {
-        self.prepare(chunk, chunk, head)?;
-        let (program, pass) = &self.programs[&(chunk, head)];
+        let bucket = self.bucket(tokens.len().min(chunk)).min(chunk);
+        let n_outputs = (tokens.len() - wanted).min(rows_max);
+        let key = self.prepare(bucket, if n_outputs == 1 { 1 } else { rows_max }, head)?;
+        let (program, pass) = &self.programs[&key];
         let gpu = &self.model.gpu;
-        for (i, ids) in tokens.chunks(chunk).enumerate() {
-            let first = i * chunk;
-            let mut data = StepData::default();
-            for (j, &id) in ids.iter().enumerate() {
-                data.ids.push(id);
-                data.positions.push((first + j) as u32);
-                data.slots.push(0);
-                if first + j >= wanted {
-                    data.outputs.push(j as u32);
-                    data.output_slots.push(0);
-                    data.output_positions.push((first + j) as u32);
-                    data.targets.push(targets.get(first + j).copied().unwrap_or(0));
-                }
-            }
-            let n_outputs = data.outputs.len();
-            let sizes = Sizes {
-                n_tokens: ids.len() as u32,
-                n_outputs: n_outputs as u32,
-                n_context: (first + ids.len()) as u32,
-            };
+        for (i, ids) in tokens.chunks(bucket).enumerate() {
+            let data = StepData::of(ids, i * bucket, wanted, targets);
+            let sizes = data.sizes(i * bucket + ids.len());
             self.memory.write(gpu, &data);
             gpu.run(&program.plan, &sizes)?;
-            if n_outputs > 0 {
+            if sizes.n_outputs > 0 {
                 let tensor = pass.logits.or(pass.nll).expect("the pass has a result");
-                each(&program.read(gpu, tensor)?, n_outputs);
+                each(&program.read(gpu, tensor)?, sizes.n_outputs as usize);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 mod add;
 mod argmax;
 mod attention;
+mod check;
 mod embed;
 mod gather_rows;
 mod glu;
@@ -25,6 +26,7 @@ mod softmax;
 
 pub use add::add;
 pub use attention::{Attention, attention};
+pub use check::{Report, check};
 pub use embed::embed;
 pub use gather_rows::gather_rows;
 pub use glu::glu;

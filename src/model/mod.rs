@@ -13,3 +13,4 @@ pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, FeedForward, Norm, Rope};
 pub use forward::{Head, Pass, Step, record};
 pub use load::{GateUp, Layer, LoadOptions, LoadProgress, Model, Tensors, describe};
+pub use vocab::tokenizer;

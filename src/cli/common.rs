@@ -1,0 +1,251 @@
+//! What commands share: opening a device, loading a model, options of sampling, output.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::engine::{Engine, EngineOptions};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterChoice, Gpu, Options};
+use crate::graph::Dtype;
+use crate::kernels::SlotSampling;
+use crate::model::{LoadOptions, Model};
+use crate::store;
+use crate::text::{Encode, Tokenizer};
+
+/// Which device to use.
+#[derive(Args, Debug, Clone)]
+pub struct DeviceArgs {
+    /// Adapter by number (see `aquatint doctor`) or by a part of its name [default: the best GPU].
+    #[arg(long, global = true, value_name = "NUMBER|NAME")]
+    pub adapter: Option<String>,
+    /// Turns on every check of the driver and of the shaders. Slow.
+    #[arg(long)]
+    pub validate: bool,
+}
+
+impl DeviceArgs {
+    /// Opens the device and says which one it is.
+    pub fn open(&self) -> Result<Gpu> {
+        let adapter = match &self.adapter {
+            Some(text) => text.parse().unwrap_or_default(),
+            None => AdapterChoice::Best,
+        };
+        let cache = store::Store::from_env().ok().and_then(|s| Some(s.folder.parent()?.join("cache")));
+        let gpu = Gpu::open(&Options { adapter, validate: self.validate, pipeline_cache: cache })?;
+        eprintln!("adapter: {}", gpu.adapter());
+        Ok(gpu)
+    }
+}
+
+/// How numbers are stored on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    F32,
+    F16,
+    #[value(name = "q8_0")]
+    Q8,
+}
+
+impl From<Store> for Dtype {
+    fn from(store: Store) -> Dtype {
+        match store {
+            Store::F32 => Dtype::F32,
+            Store::F16 => Dtype::F16,
+            Store::Q8 => Dtype::Q8,
+        }
+    }
+}
+
+/// The sizes of an engine.
+#[derive(Args, Debug, Clone)]
+pub struct EngineArgs {
+    /// Longest conversation in tokens [default: the model's own, at most 4096].
+    #[arg(long, value_name = "N")]
+    pub context: Option<usize>,
+    /// How keys and values are stored.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub kv: Store,
+    /// How the inputs of matrix products are stored (f32 or f16).
+    #[arg(long, value_enum, default_value = "f16")]
+    pub activations: Store,
+}
+
+impl EngineArgs {
+    pub fn options(&self, model_context: usize) -> Result<EngineOptions> {
+        if self.activations == Store::Q8 {
+            return Err(Error::Input("--activations: expected f32 or f16, found q8_0".into()));
+        }
+        let context = self.context.unwrap_or(model_context.min(4096));
+        if context > model_context {
+            eprintln!(
+                "note: the model was made for {model_context} tokens of context, {context} were asked for"
+            );
+        }
+        Ok(EngineOptions {
+            context,
+            kv: self.kv.into(),
+            activations: self.activations.into(),
+            ..EngineOptions::default()
+        })
+    }
+}
+
+/// How the next token is chosen.
+#[derive(Args, Debug, Clone)]
+pub struct SamplingArgs {
+    /// Randomness: 0 always takes the likeliest token.
+    #[arg(long, default_value_t = 0.2, value_name = "T")]
+    pub temperature: f32,
+    /// Draws from this many of the likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = 40, value_name = "K")]
+    pub top_k: u32,
+    /// Draws from the likeliest tokens that have this much of the probability.
+    #[arg(long, default_value_t = 0.9, value_name = "P")]
+    pub top_p: f32,
+    /// Leaves out tokens less likely than this share of the likeliest.
+    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    pub min_p: f32,
+    /// Divides the logits of tokens that came up lately; 1 for none.
+    #[arg(long, default_value_t = 1.0, value_name = "R")]
+    pub repetition_penalty: f32,
+    /// Lowers the logits of tokens that came up lately.
+    #[arg(long, default_value_t = 0.0, value_name = "A", allow_negative_numbers = true)]
+    pub presence_penalty: f32,
+    /// Lowers the logits of tokens by how often they came up lately.
+    #[arg(long, default_value_t = 0.0, value_name = "A", allow_negative_numbers = true)]
+    pub frequency_penalty: f32,
+    /// Tokens that the penalties look back on, at most 256.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub penalty_last: u32,
+    /// Draws the same answer again [default: by the clock].
+    #[arg(long)]
+    pub seed: Option<u32>,
+}
+
+impl SamplingArgs {
+    pub fn sampling(&self) -> Result<SlotSampling> {
+        let clock = || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.map_or(0, |now| now.as_nanos() as u32)
+        };
+        let sampling = SlotSampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            top_k: self.top_k,
+            n_recent: self.penalty_last,
+            seed: self.seed.unwrap_or_else(clock),
+        };
+        sampling.check()?;
+        Ok(sampling)
+    }
+}
+
+/// Finds a model by name or path, fetching it if need be.
+pub fn resolve(model: &str) -> Result<PathBuf> {
+    let mut bar: Option<(String, ProgressBar)> = None;
+    let path = store::resolve(model, &mut |p| {
+        if bar.as_ref().is_none_or(|(file, _)| file != p.file) {
+            if let Some((_, old)) = bar.take() {
+                old.finish_and_clear();
+            }
+            eprintln!("fetching {} from {}", p.file, p.source);
+            bar = Some((p.file.to_owned(), bytes_bar(p.total.unwrap_or(0))));
+        }
+        if let Some((_, bar)) = &bar {
+            bar.set_length(p.total.unwrap_or(0));
+            bar.set_position(p.done);
+        }
+    })?;
+    if let Some((_, bar)) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(path)
+}
+
+fn bytes_bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Loads a model with a progress bar, and says how long it took.
+pub fn load(gpu: &Gpu, path: &Path, options: &LoadOptions) -> Result<(Arc<Model>, f64)> {
+    let start = Instant::now();
+    let bar = bytes_bar(0);
+    let model = Model::load(gpu, path, options, &mut |p| {
+        bar.set_length(p.total);
+        bar.set_position(p.done);
+    });
+    bar.finish_and_clear();
+    Ok((Arc::new(model?), start.elapsed().as_secs_f64()))
+}
+
+/// Resolves, opens, loads and makes an engine.
+pub fn engine(model: &str, device: &DeviceArgs, args: &EngineArgs) -> Result<(Engine, f64)> {
+    let path = resolve(model)?;
+    let gpu = device.open()?;
+    let header = crate::weights::Weights::open(&path)?;
+    let (_, decoder) = crate::model::describe(&header)?;
+    let options = args.options(decoder.n_context)?;
+    super::inspect::check_fits(&gpu, &header, &decoder, &options)?;
+    drop(header);
+    let (model, seconds) = load(&gpu, &path, &LoadOptions::default())?;
+    Ok((Engine::new(model, options)?, seconds))
+}
+
+/// Encodes a text as the start of a sequence, as the model's file says.
+pub fn encode(tokenizer: &Tokenizer, text: &str, special: bool) -> Result<Vec<u32>> {
+    tokenizer.encode(text, Encode { special, bos: None, eos: Some(false) })
+}
+
+/// A text argument: itself, or what a file or stdin (`-`) holds.
+pub fn text_or_file(text: Option<&str>, file: Option<&Path>) -> Result<String> {
+    match (text, file) {
+        (Some("-"), None) => {
+            std::io::read_to_string(std::io::stdin()).map_err(|error| Error::io("stdin", error))
+        }
+        (Some(text), None) => Ok(text.to_owned()),
+        (None, Some(file)) => {
+            let bytes = std::fs::read(file).map_err(|error| Error::io(file, error))?;
+            String::from_utf8(bytes).map_err(|error| {
+                Error::file(
+                    file.display(),
+                    format!("is not UTF-8 text: byte {}", error.utf8_error().valid_up_to()),
+                )
+            })
+        }
+        _ => Err(Error::Input("give either a TEXT (- for stdin) or --file FILE".into())),
+    }
+}
+
+/// Prints one JSON object on stdout.
+pub fn print_json(value: &serde_json::Value) -> Result<()> {
+    print_line(&serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// Prints on stdout; a closed pipe is an error, not a panic.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Error::io("stdout", error))
+}
+
+pub fn print_line(text: &str) -> Result<()> {
+    print(&format!("{text}\n"))
+}
+
+/// Whether a person reads stderr.
+pub fn is_interactive() -> bool {
+    std::io::stderr().is_terminal()
+}

@@ -1,0 +1,99 @@
+//! Commands, one file each. The only module that prints or exits.
+//!
+//! Results go to stdout, everything else to stderr. `--json` prints one object.
+
+mod bench;
+mod chat;
+mod common;
+mod diff;
+mod doctor;
+mod inspect;
+mod logits;
+mod meter;
+mod run;
+mod score;
+mod store;
+mod tokenize;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+
+/// Runs language models on any GPU that Vulkan, Metal or DX12 reaches.
+#[derive(Parser)]
+#[command(name = "aquatint", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answers a prompt.
+    Run(run::Run),
+    /// Holds a conversation in the terminal.
+    Chat(chat::Chat),
+    /// Fetches a model.
+    Pull(store::Pull),
+    /// Lists the models that are here.
+    List(store::List),
+    /// Deletes a model.
+    Rm(store::Rm),
+    /// Shows the tokens of a text.
+    Tokenize(tokenize::Tokenize),
+    /// Log-likelihood and perplexity of a text.
+    Score(score::Score),
+    /// The likeliest next tokens after a text.
+    Logits(logits::Logits),
+    /// Measures tokens per second, or the kernels.
+    Bench(bench::Bench),
+    /// What is in a model file, and what it needs to run.
+    Inspect(inspect::Inspect),
+    /// Compares each dispatch of a forward pass with its CPU twin.
+    Diff(diff::Diff),
+    /// Lists adapters and checks every kernel on one of them.
+    Doctor(doctor::Doctor),
+    /// Compares a model with reference outputs.
+    Verify(verify::Verify),
+}
+
+/// The program: reads the command line, runs the command, reports its error.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Chat(command) => command.run(),
+        Command::Pull(command) => command.run(),
+        Command::List(command) => command.run(),
+        Command::Rm(command) => command.run(),
+        Command::Tokenize(command) => command.run(),
+        Command::Score(command) => command.run(),
+        Command::Logits(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Diff(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::Verify(command) => command.run(),
+    };
+    match result {
+        Ok(code) => code,
+        // The reader of our output went away, as `head` does: nothing to report.
+        Err(Error::Io { message, .. }) if message.contains("Broken pipe") => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,189 @@
+//! `aquatint run`: answers a prompt.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
+use super::meter;
+use crate::engine::{Engine, Finish, GenerateOptions};
+use crate::error::{Error, Result};
+use crate::store;
+use crate::text::{ChatOptions, ChatTemplate, Encode, Message, Tokenizer};
+
+/// Answers a prompt: in the model's chat format, or as plain text to go on from (--raw).
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  aquatint run \"Give me three rules for a good night's sleep.\"
+  aquatint run gemma3-270m --raw \"Once upon a time\" --max-tokens 100
+  aquatint run ./model.gguf - < question.txt
+  aquatint run smollm2-135m \"Hello\" --json
+
+JSON: {prompt_ids, ids, text, finish: stop|length|context, seed,
+       timings: {load_seconds, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
+                 cpu_seconds_per_token, peak_resident_bytes}}")]
+pub struct Run {
+    /// [MODEL] PROMPT: a model by name or path (default smollm2-135m), and a prompt (- for stdin).
+    #[arg(value_name = "[MODEL] PROMPT", required = true, num_args = 1..=2)]
+    words: Vec<String>,
+    /// Goes on from the prompt as it is, without the chat format.
+    #[arg(long)]
+    raw: bool,
+    /// What the model is told before the conversation.
+    #[arg(long, conflicts_with = "raw")]
+    system: Option<String>,
+    /// Tokens to generate at most.
+    #[arg(long, short = 'n', default_value_t = 512, value_name = "N")]
+    max_tokens: usize,
+    /// A text that ends the answer; can be given several times.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Goes on past the model's end tokens.
+    #[arg(long)]
+    ignore_end: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Prints one JSON object when done.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub fn run(&self) -> Result<ExitCode> {
+        let (model, prompt) = match &self.words[..] {
+            [model, prompt] => (model.as_str(), prompt.as_str()),
+            [word] if store::MODELS.iter().any(|known| known.name == *word) => {
+                return Err(Error::Input(format!(
+                    "{word} is a model; give a prompt too, or start a conversation: aquatint chat {word}"
+                )));
+            }
+            words => (store::DEFAULT, words[0].as_str()),
+        };
+        let prompt = common::text_or_file(Some(prompt), None)?;
+        let sampling = self.sampling.sampling()?;
+        let (mut engine, load_seconds) = common::engine(model, &self.device, &self.engine)?;
+        let tokenizer = engine.model().tokenizer()?.clone();
+        let ids = if self.raw {
+            common::encode(&tokenizer, &prompt, false)?
+        } else {
+            let mut messages = Vec::new();
+            messages.extend(self.system.as_ref().map(|text| Message::new("system", text)));
+            messages.push(Message::new("user", prompt.trim_end()));
+            chat_ids(&tokenizer, &messages)?
+        };
+        let options = GenerateOptions {
+            max_tokens: self.max_tokens,
+            sampling,
+            stop: self.stop.clone(),
+            ignore_end: self.ignore_end,
+        };
+        let start = Instant::now();
+        let cpu = meter::cpu_seconds();
+        let answer =
+            generate(
+                &mut engine,
+                &ids,
+                &options,
+                |text| if self.json { Ok(()) } else { common::print(text) },
+            )?;
+        let cpu = meter::cpu_seconds().zip(cpu).map(|(end, start)| end - start);
+        engine.gpu().save_pipeline_cache()?;
+        let stats = answer.stats;
+        let first = stats.first_token.map_or(0.0, |d| d.as_secs_f64());
+        let cpu_per_token = cpu.map(|cpu| cpu / stats.n_generated.max(1) as f64);
+        if self.json {
+            common::print_json(&json!({
+                "prompt_ids": ids,
+                "ids": answer.ids,
+                "text": answer.text,
+                "finish": finish_name(answer.finish),
+                "seed": sampling.seed,
+                "timings": {
+                    "load_seconds": load_seconds,
+                    "first_token_seconds": first,
+                    "prompt_tokens_per_second": ids.len() as f64 / first.max(1e-9),
+                    "tokens_per_second": stats.tokens_per_second(),
+                    "cpu_seconds_per_token": cpu_per_token,
+                    "peak_resident_bytes": meter::peak_resident_bytes(),
+                },
+            }))?;
+        } else {
+            common::print_line("")?;
+            eprintln!(
+                "[{} tokens, {:.1} tokens/s; prompt of {} tokens; first token after {first:.2} s; loaded in {load_seconds:.2} s{}{}; {}]",
+                stats.n_generated,
+                stats.tokens_per_second(),
+                ids.len(),
+                cpu_per_token.map(|s| format!("; {s:.3} CPU s/token")).unwrap_or_default(),
+                meter::peak_resident_bytes()
+                    .map(|bytes| format!("; {} at most", crate::error::Bytes(bytes)))
+                    .unwrap_or_default(),
+                match answer.finish {
+                    Finish::Stop => "complete".to_owned(),
+                    Finish::Length => format!("stopped at --max-tokens {}", self.max_tokens),
+                    Finish::Context => "the context is full".to_owned(),
+                },
+            );
+            let _ = start;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The tokens of a conversation in the model's own format, ready for its answer.
+pub fn chat_ids(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>> {
+    let Some(template) = tokenizer.chat_template() else {
+        return Err(Error::Text(
+            "the model has no chat template: it goes on with a text rather than answer; use --raw".into(),
+        ));
+    };
+    let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id));
+    let template = ChatTemplate::new(template, piece(tokenizer.bos()), piece(tokenizer.eos()))?;
+    let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+    let text = template.render(messages, &options)?;
+    tokenizer.encode(&text, Encode { special: true, bos: Some(false), eos: Some(false) })
+}
+
+/// A finished answer.
+pub struct Answer {
+    pub text: String,
+    pub ids: Vec<u32>,
+    pub finish: Finish,
+    pub stats: crate::engine::Stats,
+}
+
+/// Generates and gives out each piece as it comes.
+pub fn generate(
+    engine: &mut Engine,
+    ids: &[u32],
+    options: &GenerateOptions,
+    mut each: impl FnMut(&str) -> Result<()>,
+) -> Result<Answer> {
+    let mut generation = engine.generate(ids, options)?;
+    let mut text = String::new();
+    while let Some(piece) = generation.next() {
+        let piece = piece?;
+        text.push_str(&piece.text);
+        each(&piece.text)?;
+    }
+    Ok(Answer {
+        text,
+        ids: generation.ids().to_vec(),
+        finish: generation.finish().unwrap_or(Finish::Stop),
+        stats: generation.stats(),
+    })
+}
+
+fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Context => "context",
+    }
+}
