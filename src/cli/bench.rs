@@ -18,12 +18,18 @@ use crate::model::LoadOptions;
   aquatint bench
   aquatint bench gemma3-270m -p 128,512 -n 64 -r 5
   aquatint bench -p 0 -n 64 -d 0,1024 -b 1,8 --json
+  aquatint bench kernels --kernel Q4_1
 
-JSON: {adapter, model, tests: [{n_prompt, n_gen, n_depth, n_batch, avg_ts, stddev_ts, samples_ts}]}")]
+JSON: {adapter, model, tests: [{n_prompt, n_gen, n_depth, n_batch, avg_ts, stddev_ts, samples_ts}]};
+      of kernels: {adapter, copy_bytes_per_second, operations_per_second,
+                   kernels: [{kernel, seconds, bytes_per_second, operations_per_second}]}")]
 pub struct Bench {
-    /// Model by name or path.
+    /// Model by name or path; or `kernels`, to measure the kernels alone.
     #[arg(default_value = crate::store::DEFAULT)]
     model: String,
+    /// With `kernels`: only those whose name contains this.
+    #[arg(long, default_value = "", value_name = "NAME", hide_default_value = true)]
+    kernel: String,
     /// Prompt lengths to measure; 0 for none.
     #[arg(short = 'p', long, value_delimiter = ',', default_value = "128")]
     n_prompt: Vec<usize>,
@@ -60,6 +66,9 @@ struct Test {
 
 impl Bench {
     pub fn run(&self) -> Result<ExitCode> {
+        if self.model == "kernels" {
+            return super::bench_kernels::run(&self.device, &self.kernel, self.json);
+        }
         let tests = self.tests();
         let path = common::resolve(&self.model)?;
         let gpu = self.device.open()?;

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. `--json` prints one object.
 
 mod bench;
+mod bench_kernels;
 mod chat;
 mod common;
 mod diff;

@@ -157,7 +157,7 @@ impl Submission<'_> {
         self.replay_steps(&plan.steps, sizes);
     }
 
-    pub fn replay_steps(&mut self, steps: &[Step], sizes: &Sizes) {
+    pub fn replay_steps<'s>(&mut self, steps: impl IntoIterator<Item = &'s Step>, sizes: &Sizes) {
         let mut pass = self.encoder.begin_compute_pass(&Default::default());
         for step in steps {
             step.encode(&mut pass, sizes);

@@ -122,6 +122,7 @@ fn twin(call: &mut Call) -> Result<()> {
         for head in 0..n_heads {
             let base = (t * n_heads + head) * head_dim;
             y[base..base + head_dim].fill(0.0);
+            scales[base..base + head_dim].fill(0.0);
             if slot == NO_SLOT {
                 continue;
             }

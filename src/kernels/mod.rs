@@ -14,6 +14,7 @@ mod layer_norm;
 mod matvec;
 mod next_token;
 mod nll;
+mod peak_fma;
 mod penalise;
 mod rms_norm;
 pub mod roles;
@@ -34,6 +35,7 @@ pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
 pub use nll::nll;
+pub use peak_fma::peak_fma;
 pub use rms_norm::rms_norm;
 pub use roles::Activation;
 pub use rope_kv::{RopeKv, RopeTable, rope_kv};
@@ -56,6 +58,7 @@ pub static ALL: &[&Kernel] = &[
     &matvec::MATVEC,
     &next_token::NEXT_TOKEN,
     &nll::NLL,
+    &peak_fma::PEAK_FMA,
     &penalise::PENALISE,
     &rms_norm::RMS_NORM,
     &rope_kv::ROPE_KV,

@@ -1,0 +1,208 @@
+//! `aquatint bench kernels`: each kernel beside what the device was measured to reach.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::common::{self, DeviceArgs};
+use crate::error::Result;
+use crate::gpu::{Gpu, Sizes, Slice};
+use crate::graph::{Dtype, Graph, Inputs, Program, Scratch};
+use crate::kernels::{self, Epilogue};
+use crate::tensor::format;
+
+/// Seconds that one measurement takes at least.
+const SECONDS_MIN: f64 = 0.15;
+
+/// A measured kernel.
+struct Row {
+    name: String,
+    seconds: f64,
+    bytes: f64,
+    operations: f64,
+}
+
+/// Measures the kernels that make up a model's time, and prints each with its share of the best of the
+/// device: its copy bandwidth, and its multiply-adds.
+pub fn run(device: &DeviceArgs, filter: &str, is_json: bool) -> Result<ExitCode> {
+    let gpu = device.open()?;
+    let bandwidth = copy_bandwidth(&gpu)?;
+    let arithmetic = best_arithmetic(&gpu)?;
+    if !is_json {
+        common::print_line(&format!(
+            "copy {:.1} GB/s read and written, arithmetic {:.1} GFLOP/s, empty dispatch {:.1} us",
+            bandwidth / 1e9,
+            arithmetic / 1e9,
+            1e6 * empty_dispatch(&gpu)?,
+        ))?;
+        common::print_line(&format!(
+            "{:<44} {:>10} {:>9} {:>6} {:>10} {:>6}",
+            "kernel", "us", "GB/s", "share", "GFLOP/s", "share"
+        ))?;
+    }
+    let mut rows = Vec::new();
+    for case in cases(&gpu).into_iter().filter(|case| case.name.contains(filter)) {
+        let row = case.measure(&gpu)?;
+        if !is_json {
+            common::print_line(&format!(
+                "{:<44} {:>10.1} {:>9.2} {:>5.1}% {:>10.2} {:>5.1}%",
+                row.name,
+                1e6 * row.seconds,
+                row.bytes / row.seconds / 1e9,
+                100.0 * row.bytes / row.seconds / bandwidth,
+                row.operations / row.seconds / 1e9,
+                100.0 * row.operations / row.seconds / arithmetic,
+            ))?;
+        }
+        rows.push(row);
+    }
+    if is_json {
+        let kernels: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "kernel": row.name,
+                    "seconds": row.seconds,
+                    "bytes_per_second": row.bytes / row.seconds,
+                    "operations_per_second": row.operations / row.seconds,
+                })
+            })
+            .collect();
+        common::print_json(&json!({
+            "adapter": gpu.adapter().to_string(),
+            "copy_bytes_per_second": bandwidth,
+            "operations_per_second": arithmetic,
+            "kernels": kernels,
+        }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Bench {
+    name: String,
+    record: Box<dyn Fn(&mut Graph, &mut Inputs) -> Result<()>>,
+    bytes: f64,
+    operations: f64,
+}
+
+impl Bench {
+    fn measure(&self, gpu: &Gpu) -> Result<Row> {
+        let mut graph = Graph::new(gpu.caps());
+        (self.record)(&mut graph, &mut Inputs::new(1))?;
+        let program = graph.build(gpu, &mut Scratch::default())?;
+        let seconds = seconds_of(gpu, &program)?;
+        Ok(Row { name: self.name.clone(), seconds, bytes: self.bytes, operations: self.operations })
+    }
+}
+
+/// Seconds of one replay, by the median of several submissions of many.
+fn seconds_of(gpu: &Gpu, program: &Program) -> Result<f64> {
+    let sizes = Sizes { n_tokens: 1, n_outputs: 1, n_context: 1 };
+    let run = |n: usize| -> Result<f64> {
+        gpu.wait()?;
+        let start = Instant::now();
+        let mut submission = gpu.begin();
+        for _ in 0..n {
+            submission.replay(&program.plan, &sizes);
+        }
+        submission.submit()?;
+        gpu.wait()?;
+        Ok(start.elapsed().as_secs_f64() / n as f64)
+    };
+    run(1)?;
+    let once = run(3)?;
+    let n = ((SECONDS_MIN / 5.0 / once) as usize).clamp(1, 2000);
+    let mut times = (0..5).map(|_| run(n)).collect::<Result<Vec<f64>>>()?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[2])
+}
+
+fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
+    let len: u64 = if gpu.caps().software() { 64 << 20 } else { 512 << 20 };
+    let (from, to) = (gpu.buffer("copy from", len)?, gpu.buffer("copy to", len)?);
+    let from = Slice { buffer: from, offset: 0, len };
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        gpu.wait()?;
+        let start = Instant::now();
+        let mut submission = gpu.begin();
+        for _ in 0..4 {
+            submission.copy(&from, &to, 0);
+        }
+        submission.submit()?;
+        gpu.wait()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    // Each byte is read and written.
+    Ok(8.0 * len as f64 / best)
+}
+
+fn best_arithmetic(gpu: &Gpu) -> Result<f64> {
+    let mut graph = Graph::new(gpu.caps());
+    let (workgroups, rounds) = if gpu.caps().software() { (256, 2048) } else { (8192, 4096) };
+    let operations = kernels::peak_fma(&mut graph, workgroups, rounds)?;
+    let program = graph.build(gpu, &mut Scratch::default())?;
+    Ok(operations / seconds_of(gpu, &program)?)
+}
+
+fn empty_dispatch(gpu: &Gpu) -> Result<f64> {
+    let mut graph = Graph::new(gpu.caps());
+    kernels::peak_fma(&mut graph, 1, 1)?;
+    let program = graph.build(gpu, &mut Scratch::default())?;
+    seconds_of(gpu, &program)
+}
+
+fn cases(gpu: &Gpu) -> Vec<Bench> {
+    let mut cases = Vec::new();
+    // (rows, columns) of a small model's products, and of a large one's.
+    let small = [(960, 576), (576, 576), (3072, 576), (576, 1536), (49152, 576)];
+    let large = [(6144, 4096), (4096, 4096), (28672, 4096), (4096, 14336)];
+    let shapes = if gpu.caps().software() { &small[..] } else { &large[..] };
+    for name in ["F16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"] {
+        for &(n_rows, n_columns) in shapes {
+            for n_tokens in [1, 8, 128] {
+                if n_rows > 40_000 && n_tokens > 8 || n_rows > 40_000 && name != "Q8_0" {
+                    continue;
+                }
+                if n_tokens > 1 && name != "Q4_1" && name != "Q4_K" && name != "F16" {
+                    continue;
+                }
+                cases.push(product(name, n_rows, n_columns, n_tokens));
+            }
+        }
+    }
+    cases.push(product_residual("Q4_1", 576, 1536));
+    cases.push(product_residual("Q4_1", 576, 576));
+    cases
+}
+
+fn product(name: &'static str, n_rows: usize, n_columns: usize, n_tokens: usize) -> Bench {
+    let format = format::by_name(name).expect("a known format");
+    let blocks = n_columns.next_multiple_of(format.block_len) / format.block_len;
+    Bench {
+        name: format!("matvec {name} {n_rows}x{n_columns} x {n_tokens}"),
+        bytes: (n_rows * blocks * format.block_bytes) as f64,
+        operations: 2.0 * (n_rows * n_columns * n_tokens) as f64,
+        record: Box::new(move |g, inputs| {
+            let x = inputs.tensor(g, n_tokens, n_columns, Dtype::F16);
+            let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
+            kernels::linear(g, x, &weight, None, Epilogue::Store).map(|_| ())
+        }),
+    }
+}
+
+fn product_residual(name: &'static str, n_rows: usize, n_columns: usize) -> Bench {
+    let plain = product(name, n_rows, n_columns, 1);
+    let format = format::by_name(name).expect("a known format");
+    Bench {
+        name: format!("matvec {name} {n_rows}x{n_columns} x 1 residual"),
+        record: Box::new(move |g, inputs| {
+            let x = inputs.tensor(g, 1, n_columns, Dtype::F16);
+            let y = inputs.tensor(g, 1, n_rows, Dtype::F32);
+            let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
+            kernels::linear(g, x, &weight, None, Epilogue::Residual { y }).map(|_| ())
+        }),
+        ..plain
+    }
+}
