@@ -17,11 +17,11 @@ var<private> total_sum: array<f32, HEADS>;
 var<private> total_out: array<vec4<f32>, HEADS * QUADS>;
 
 fn attend_begin() {
-    for (var h = 0u; h < HEADS; h++) {
+    for (var h = 0u; h < HEADS; h++) { // unroll
         total_max[h] = NO_SCORE;
         total_sum[h] = 0.0;
     }
-    for (var i = 0u; i < HEADS * QUADS; i++) {
+    for (var i = 0u; i < HEADS * QUADS; i++) { // unroll
         total_out[i] = vec4<f32>(0.0);
     }
 }
@@ -44,10 +44,10 @@ fn attend_span(
     let kv_head = first_head / GROUP;
     let last = HEAD_DIM / 4u - 1u;
     var own: array<vec4<f32>, HEADS * QUADS>;
-    for (var h = 0u; h < HEADS; h++) {
+    for (var h = 0u; h < HEADS; h++) { // unroll
         span_max[h] = NO_SCORE;
         span_sum[h] = 0.0;
-        for (var i = 0u; i < QUADS; i++) {
+        for (var i = 0u; i < QUADS; i++) { // unroll
             let quad = index + 8u * i;
             let at = (token * params.n_heads + first_head + h) * (HEAD_DIM / 4u) + min(quad, last);
             // Lanes past the last quad hold zeros, which add nothing.
@@ -62,21 +62,21 @@ fn attend_span(
         let seen = (position >= vec4<u32>(from_position)) & (position < vec4<u32>(end));
 
         var scores: array<vec4<f32>, HEADS>;
-        for (var h = 0u; h < HEADS; h++) {
+        for (var h = 0u; h < HEADS; h++) { // unroll
             scores[h] = vec4<f32>(0.0);
         }
-        for (var i = 0u; i < QUADS; i++) {
+        for (var i = 0u; i < QUADS; i++) { // unroll
             let quad = min(index + 8u * i, last);
             let k0 = load_key(row, quad);
             let k1 = load_key(row + 1u, quad);
             let k2 = load_key(row + 2u, quad);
             let k3 = load_key(row + 3u, quad);
-            for (var h = 0u; h < HEADS; h++) {
+            for (var h = 0u; h < HEADS; h++) { // unroll
                 let x = own[h * QUADS + i];
                 scores[h] += vec4<f32>(dot(x, k0), dot(x, k1), dot(x, k2), dot(x, k3));
             }
         }
-        for (var h = 0u; h < HEADS; h++) {
+        for (var h = 0u; h < HEADS; h++) { // unroll
             var s = cluster_sum4(scores[h], lane);
             if SOFT_CAP {
                 s = params.soft_cap * tanh(clamp(s / params.soft_cap, vec4<f32>(-15.0), vec4<f32>(15.0)));
@@ -88,18 +88,18 @@ fn attend_span(
             span_max[h] = largest;
             span_sum[h] = span_sum[h] * fade + dot(w, vec4<f32>(1.0));
             scores[h] = w;
-            for (var i = 0u; i < QUADS; i++) {
+            for (var i = 0u; i < QUADS; i++) { // unroll
                 span_out[h * QUADS + i] *= fade;
             }
         }
-        for (var i = 0u; i < QUADS; i++) {
+        for (var i = 0u; i < QUADS; i++) { // unroll
             let quad = min(index + 8u * i, last);
             // What lies past the sequence's end may be anything, also no number.
             let v0 = select(vec4<f32>(0.0), load_value(row, quad), seen.x);
             let v1 = select(vec4<f32>(0.0), load_value(row + 1u, quad), seen.y);
             let v2 = select(vec4<f32>(0.0), load_value(row + 2u, quad), seen.z);
             let v3 = select(vec4<f32>(0.0), load_value(row + 3u, quad), seen.w);
-            for (var h = 0u; h < HEADS; h++) {
+            for (var h = 0u; h < HEADS; h++) { // unroll
                 let w = scores[h];
                 span_out[h * QUADS + i] += (w.x * v0 + w.y * v1) + (w.z * v2 + w.w * v3);
             }
@@ -109,13 +109,13 @@ fn attend_span(
 
 // Merges the span into the total.
 fn attend_merge() {
-    for (var h = 0u; h < HEADS; h++) {
+    for (var h = 0u; h < HEADS; h++) { // unroll
         let largest = max(total_max[h], span_max[h]);
         let old = weight_of(vec4<f32>(total_max[h] - largest)).x;
         let new_weight = weight_of(vec4<f32>(span_max[h] - largest)).x;
         total_max[h] = largest;
         total_sum[h] = total_sum[h] * old + span_sum[h] * new_weight;
-        for (var i = 0u; i < QUADS; i++) {
+        for (var i = 0u; i < QUADS; i++) { // unroll
             total_out[h * QUADS + i] = total_out[h * QUADS + i] * old + span_out[h * QUADS + i] * new_weight;
         }
     }

@@ -8,11 +8,12 @@
 // A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
 // its tokens. Every token is summed in the same order whatever COLS is.
+import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::dot4;
+import package::weight::{dot4, load_weights};
 
 struct Params {
     n_tokens: u32,
@@ -35,22 +36,25 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first_token = workgroup.y * COLS;
 
     var sums: array<vec4<f32>, GROUPS * COLS>;
-    for (var i = 0u; i < GROUPS * COLS; i++) {
+    for (var i = 0u; i < GROUPS * COLS; i++) { // unroll
         sums[i] = vec4<f32>(0.0);
     }
     for (var block = index; block < params.n_blocks; block += 8u) {
-        for (var c = 0u; c < COLS; c++) {
+        var inputs: array<Block, COLS>;
+        for (var c = 0u; c < COLS; c++) { // unroll
             let token = min(first_token + c, params.n_tokens - 1u);
-            let x = x_block(token * params.n_quads, block, params.n_quads);
-            for (var g = 0u; g < GROUPS; g++) {
-                // Past the last group the work is repeated and not stored: lanes stay together.
-                let group = min(first + g, params.n_groups - 1u);
-                sums[c * GROUPS + g] += dot4(group, block, params.n_blocks, x);
+            inputs[c] = x_block(token * params.n_quads, block, params.n_quads);
+        }
+        for (var g = 0u; g < GROUPS; g++) { // unroll
+            // Past the last group the work is repeated and not stored: lanes stay together.
+            let w = load_weights(min(first + g, params.n_groups - 1u), block, params.n_blocks);
+            for (var c = 0u; c < COLS; c++) { // unroll
+                sums[c * GROUPS + g] += dot4(w, inputs[c]);
             }
         }
     }
-    for (var c = 0u; c < COLS; c++) {
-        for (var g = 0u; g < GROUPS; g++) {
+    for (var c = 0u; c < COLS; c++) { // unroll
+        for (var g = 0u; g < GROUPS; g++) { // unroll
             var sum = cluster_sum4(sums[c * GROUPS + g], lane);
             let group = first + g;
             let token = first_token + c;

@@ -11,31 +11,52 @@ fn unpack_bf16(word: u32) -> vec2<f32> {
     return vec2<f32>(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xFFFF0000u));
 }
 
-fn dot_pairs(at: u32, x: Block) -> f32 {
-    let a = weight_quants[at];
-    let b = weight_quants[at + 1u];
-    let c = weight_quants[at + 2u];
-    let d = weight_quants[at + 3u];
-    return dot(half_pairs(a.x, a.y), x.v0) + dot(half_pairs(a.z, a.w), x.v1)
-        + dot(half_pairs(b.x, b.y), x.v2) + dot(half_pairs(b.z, b.w), x.v3)
-        + dot(half_pairs(c.x, c.y), x.v4) + dot(half_pairs(c.z, c.w), x.v5)
-        + dot(half_pairs(d.x, d.y), x.v6) + dot(half_pairs(d.z, d.w), x.v7);
+// One row of a block.
+struct Row {
+    a: vec4<u32>,
+    b: vec4<u32>,
+    c: vec4<u32>,
+    d: vec4<u32>,
+}
+
+fn load_row(at: u32) -> Row {
+    return Row(weight_quants[at], weight_quants[at + 1u], weight_quants[at + 2u], weight_quants[at + 3u]);
+}
+
+fn dot_pairs(r: Row, x: Block) -> f32 {
+    return dot(half_pairs(r.a.x, r.a.y), x.v0) + dot(half_pairs(r.a.z, r.a.w), x.v1)
+        + dot(half_pairs(r.b.x, r.b.y), x.v2) + dot(half_pairs(r.b.z, r.b.w), x.v3)
+        + dot(half_pairs(r.c.x, r.c.y), x.v4) + dot(half_pairs(r.c.z, r.c.w), x.v5)
+        + dot(half_pairs(r.d.x, r.d.y), x.v6) + dot(half_pairs(r.d.z, r.d.w), x.v7);
 }
 
 fn half_pairs(low: u32, high: u32) -> vec4<f32> {
     return vec4<f32>(unpack_bf16(low), unpack_bf16(high));
 }
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: Row,
+    row_1: Row,
+    row_2: Row,
+    row_3: Row,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * (4u * group * n_blocks + block);
     let step = 4u * n_blocks;
-    return vec4<f32>(
-        dot_pairs(at, x),
-        dot_pairs(at + step, x),
-        dot_pairs(at + 2u * step, x),
-        dot_pairs(at + 3u * step, x),
+    return Weights(
+        load_row(at),
+        load_row(at + step),
+        load_row(at + 2u * step),
+        load_row(at + 3u * step),
     );
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    return vec4<f32>(dot_pairs(w.row_0, x), dot_pairs(w.row_1, x), dot_pairs(w.row_2, x), dot_pairs(w.row_3, x));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -7,27 +7,52 @@ import package::block::Block;
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
-fn dot_floats(at: u32, x: Block) -> f32 {
-    return dot(bitcast<vec4<f32>>(weight_quants[at]), x.v0)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 1u]), x.v1)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 2u]), x.v2)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 3u]), x.v3)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 4u]), x.v4)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 5u]), x.v5)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 6u]), x.v6)
-        + dot(bitcast<vec4<f32>>(weight_quants[at + 7u]), x.v7);
+// One row of a block.
+struct Row {
+    a: vec4<u32>,
+    b: vec4<u32>,
+    c: vec4<u32>,
+    d: vec4<u32>,
+    e: vec4<u32>,
+    f: vec4<u32>,
+    g: vec4<u32>,
+    h: vec4<u32>,
 }
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+fn load_row(at: u32) -> Row {
+    return Row(weight_quants[at], weight_quants[at + 1u], weight_quants[at + 2u], weight_quants[at + 3u], weight_quants[at + 4u], weight_quants[at + 5u], weight_quants[at + 6u], weight_quants[at + 7u]);
+}
+
+fn dot_floats(r: Row, x: Block) -> f32 {
+    return dot(bitcast<vec4<f32>>(r.a), x.v0) + dot(bitcast<vec4<f32>>(r.b), x.v1)
+        + dot(bitcast<vec4<f32>>(r.c), x.v2) + dot(bitcast<vec4<f32>>(r.d), x.v3)
+        + dot(bitcast<vec4<f32>>(r.e), x.v4) + dot(bitcast<vec4<f32>>(r.f), x.v5)
+        + dot(bitcast<vec4<f32>>(r.g), x.v6) + dot(bitcast<vec4<f32>>(r.h), x.v7);
+}
+
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: Row,
+    row_1: Row,
+    row_2: Row,
+    row_3: Row,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 8u * (4u * group * n_blocks + block);
     let step = 8u * n_blocks;
-    return vec4<f32>(
-        dot_floats(at, x),
-        dot_floats(at + step, x),
-        dot_floats(at + 2u * step, x),
-        dot_floats(at + 3u * step, x),
+    return Weights(
+        load_row(at),
+        load_row(at + step),
+        load_row(at + 2u * step),
+        load_row(at + 3u * step),
     );
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    return vec4<f32>(dot_floats(w.row_0, x), dot_floats(w.row_1, x), dot_floats(w.row_2, x), dot_floats(w.row_3, x));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

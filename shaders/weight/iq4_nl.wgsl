@@ -15,17 +15,37 @@ import package::nibbles::nibble_quad;
 // -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113 as signed bytes.
 const WEIGHT_LEVELS = vec4<u32>(0xBFAD9881u, 0xF6EADDCFu, 0x26190D01u, 0x71594535u);
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: vec4<u32>,
+    row_1: vec4<u32>,
+    row_2: vec4<u32>,
+    row_3: vec4<u32>,
+    scales: vec2<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * group * n_blocks + block;
     let scales_at = group * n_blocks + block;
-    let sums = vec4<f32>(
-        dot_levels(weight_quants[at], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + n_blocks], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + 2u * n_blocks], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + 3u * n_blocks], WEIGHT_LEVELS, x),
+    return Weights(
+        weight_quants[at],
+        weight_quants[at + n_blocks],
+        weight_quants[at + 2u * n_blocks],
+        weight_quants[at + 3u * n_blocks],
+        weight_scales[scales_at],
     );
-    return four_halves(weight_scales[scales_at]) * sums;
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    let sums = vec4<f32>(
+        dot_levels(w.row_0, WEIGHT_LEVELS, x),
+        dot_levels(w.row_1, WEIGHT_LEVELS, x),
+        dot_levels(w.row_2, WEIGHT_LEVELS, x),
+        dot_levels(w.row_3, WEIGHT_LEVELS, x),
+    );
+    return four_halves(w.scales) * sums;
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -24,17 +24,37 @@ fn powers_of_two(exponents: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(select(normal, subnormal, e < vec4<u32>(2u)));
 }
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: vec4<u32>,
+    row_1: vec4<u32>,
+    row_2: vec4<u32>,
+    row_3: vec4<u32>,
+    exponents: u32,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * group * n_blocks + block;
     let scales_at = group * n_blocks + block;
-    let sums = vec4<f32>(
-        dot_levels(weight_quants[at], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + n_blocks], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + 2u * n_blocks], WEIGHT_LEVELS, x),
-        dot_levels(weight_quants[at + 3u * n_blocks], WEIGHT_LEVELS, x),
+    return Weights(
+        weight_quants[at],
+        weight_quants[at + n_blocks],
+        weight_quants[at + 2u * n_blocks],
+        weight_quants[at + 3u * n_blocks],
+        weight_exponents[scales_at],
     );
-    return powers_of_two(weight_exponents[scales_at]) * sums;
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    let sums = vec4<f32>(
+        dot_levels(w.row_0, WEIGHT_LEVELS, x),
+        dot_levels(w.row_1, WEIGHT_LEVELS, x),
+        dot_levels(w.row_2, WEIGHT_LEVELS, x),
+        dot_levels(w.row_3, WEIGHT_LEVELS, x),
+    );
+    return powers_of_two(w.exponents) * sums;
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

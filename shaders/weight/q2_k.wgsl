@@ -15,30 +15,44 @@ import package::two_bits::{two_bit_quad, two_bits_at_0};
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(2) var<storage, read> weight_super_scales: array<vec4<u32>>;
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    quants_0: vec4<u32>,
+    quants_1: vec4<u32>,
+    scales: vec2<u32>,
+    super_scales: vec4<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = group * n_blocks + block;
     let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
-    let quants_0 = weight_quants[2u * scales_at];
-    let quants_1 = weight_quants[2u * scales_at + 1u];
+    return Weights(
+        weight_quants[2u * scales_at],
+        weight_quants[2u * scales_at + 1u],
+        weight_scales[scales_at],
+        weight_super_scales[super_at],
+    );
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums_0 = vec4<f32>(
-        dot_bytes_low(two_bits_at_0(quants_0.x), x),
-        dot_bytes_low(two_bits_at_0(quants_0.y), x),
-        dot_bytes_low(two_bits_at_0(quants_0.z), x),
-        dot_bytes_low(two_bits_at_0(quants_0.w), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.x), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.y), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.z), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.w), x),
     );
     let sums_1 = vec4<f32>(
-        dot_bytes_high(two_bits_at_0(quants_1.x), x),
-        dot_bytes_high(two_bits_at_0(quants_1.y), x),
-        dot_bytes_high(two_bits_at_0(quants_1.z), x),
-        dot_bytes_high(two_bits_at_0(quants_1.w), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.x), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.y), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.z), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.w), x),
     );
-    let pairs = weight_scales[scales_at];
-    let scales = pairs & vec2<u32>(0x0F0F0F0Fu);
-    let mins = (pairs >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
-    let super_scales = weight_super_scales[super_at];
-    return low_halves(super_scales) * (bytes_unsigned(scales.x) * sums_0 + bytes_unsigned(scales.y) * sums_1)
-        - high_halves(super_scales) * (bytes_unsigned(mins.x) * x.sum_low + bytes_unsigned(mins.y) * x.sum_high);
+    let scales = w.scales & vec2<u32>(0x0F0F0F0Fu);
+    let mins = (w.scales >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
+    return low_halves(w.super_scales) * (bytes_unsigned(scales.x) * sums_0 + bytes_unsigned(scales.y) * sums_1)
+        - high_halves(w.super_scales) * (bytes_unsigned(mins.x) * x.sum_low + bytes_unsigned(mins.y) * x.sum_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -26,28 +26,44 @@ fn third_bits_high(h: u32) -> vec4<u32> {
     return (vec4<u32>(h) >> vec4<u32>(2u, 3u, 4u, 5u)) & vec4<u32>(0x04040404u);
 }
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    quants_0: vec4<u32>,
+    quants_1: vec4<u32>,
+    high: vec4<u32>,
+    scales: vec2<u32>,
+    super_scales: vec2<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = group * n_blocks + block;
     let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
-    let quants_0 = weight_quants[2u * scales_at];
-    let quants_1 = weight_quants[2u * scales_at + 1u];
-    let high = weight_high_bits[scales_at];
+    return Weights(
+        weight_quants[2u * scales_at],
+        weight_quants[2u * scales_at + 1u],
+        weight_high_bits[scales_at],
+        weight_scales[scales_at],
+        weight_super_scales[super_at],
+    );
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums_0 = vec4<f32>(
-        dot_bytes_low(two_bits_at_0(quants_0.x) | third_bits_low(high.x), x),
-        dot_bytes_low(two_bits_at_0(quants_0.y) | third_bits_low(high.y), x),
-        dot_bytes_low(two_bits_at_0(quants_0.z) | third_bits_low(high.z), x),
-        dot_bytes_low(two_bits_at_0(quants_0.w) | third_bits_low(high.w), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.x) | third_bits_low(w.high.x), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.y) | third_bits_low(w.high.y), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.z) | third_bits_low(w.high.z), x),
+        dot_bytes_low(two_bits_at_0(w.quants_0.w) | third_bits_low(w.high.w), x),
     );
     let sums_1 = vec4<f32>(
-        dot_bytes_high(two_bits_at_0(quants_1.x) | third_bits_high(high.x), x),
-        dot_bytes_high(two_bits_at_0(quants_1.y) | third_bits_high(high.y), x),
-        dot_bytes_high(two_bits_at_0(quants_1.z) | third_bits_high(high.z), x),
-        dot_bytes_high(two_bits_at_0(quants_1.w) | third_bits_high(high.w), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.x) | third_bits_high(w.high.x), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.y) | third_bits_high(w.high.y), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.z) | third_bits_high(w.high.z), x),
+        dot_bytes_high(two_bits_at_0(w.quants_1.w) | third_bits_high(w.high.w), x),
     );
-    let scales = weight_scales[scales_at];
-    return four_halves(weight_super_scales[super_at])
-        * (bytes_signed(scales.x) * (sums_0 - 4.0 * x.sum_low) + bytes_signed(scales.y) * (sums_1 - 4.0 * x.sum_high));
+    return four_halves(w.super_scales)
+        * (bytes_signed(w.scales.x) * (sums_0 - 4.0 * x.sum_low) + bytes_signed(w.scales.y) * (sums_1 - 4.0 * x.sum_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

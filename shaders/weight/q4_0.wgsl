@@ -12,17 +12,37 @@ import package::nibbles::{dot_nibbles, nibble_quad};
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: vec4<u32>,
+    row_1: vec4<u32>,
+    row_2: vec4<u32>,
+    row_3: vec4<u32>,
+    scales: vec2<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * group * n_blocks + block;
     let scales_at = group * n_blocks + block;
-    let sums = vec4<f32>(
-        dot_nibbles(weight_quants[at], x),
-        dot_nibbles(weight_quants[at + n_blocks], x),
-        dot_nibbles(weight_quants[at + 2u * n_blocks], x),
-        dot_nibbles(weight_quants[at + 3u * n_blocks], x),
+    return Weights(
+        weight_quants[at],
+        weight_quants[at + n_blocks],
+        weight_quants[at + 2u * n_blocks],
+        weight_quants[at + 3u * n_blocks],
+        weight_scales[scales_at],
     );
-    return four_halves(weight_scales[scales_at]) * (sums - 8.0 * (x.sum_low + x.sum_high));
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    let sums = vec4<f32>(
+        dot_nibbles(w.row_0, x),
+        dot_nibbles(w.row_1, x),
+        dot_nibbles(w.row_2, x),
+        dot_nibbles(w.row_3, x),
+    );
+    return four_halves(w.scales) * (sums - 8.0 * (x.sum_low + x.sum_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

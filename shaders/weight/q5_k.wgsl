@@ -16,22 +16,43 @@ import package::nibbles::{bit_quad, dot_nibbles_and_bit, nibble_quad};
 @group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(3) var<storage, read> weight_super_scales: array<vec4<u32>>;
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: vec4<u32>,
+    row_1: vec4<u32>,
+    row_2: vec4<u32>,
+    row_3: vec4<u32>,
+    high: vec4<u32>,
+    scales: vec2<u32>,
+    super_scales: vec4<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * group * n_blocks + block;
     let scales_at = group * n_blocks + block;
     let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
-    let high = weight_high_bits[scales_at];
-    let sums = vec4<f32>(
-        dot_nibbles_and_bit(weight_quants[at], high.x, x),
-        dot_nibbles_and_bit(weight_quants[at + n_blocks], high.y, x),
-        dot_nibbles_and_bit(weight_quants[at + 2u * n_blocks], high.z, x),
-        dot_nibbles_and_bit(weight_quants[at + 3u * n_blocks], high.w, x),
+    return Weights(
+        weight_quants[at],
+        weight_quants[at + n_blocks],
+        weight_quants[at + 2u * n_blocks],
+        weight_quants[at + 3u * n_blocks],
+        weight_high_bits[scales_at],
+        weight_scales[scales_at],
+        weight_super_scales[super_at],
     );
-    let scales = weight_scales[scales_at];
-    let super_scales = weight_super_scales[super_at];
-    return (low_halves(super_scales) * bytes_unsigned(scales.x)) * sums
-        - (high_halves(super_scales) * bytes_unsigned(scales.y)) * (x.sum_low + x.sum_high);
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    let sums = vec4<f32>(
+        dot_nibbles_and_bit(w.row_0, w.high.x, x),
+        dot_nibbles_and_bit(w.row_1, w.high.y, x),
+        dot_nibbles_and_bit(w.row_2, w.high.z, x),
+        dot_nibbles_and_bit(w.row_3, w.high.w, x),
+    );
+    return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x)) * sums
+        - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y)) * (x.sum_low + x.sum_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

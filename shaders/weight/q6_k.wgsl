@@ -17,32 +17,51 @@ import package::two_bits::{two_bit_quad, two_bits_at_4};
 @group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(3) var<storage, read> weight_super_scales: array<vec2<u32>>;
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: vec4<u32>,
+    row_1: vec4<u32>,
+    row_2: vec4<u32>,
+    row_3: vec4<u32>,
+    high_0: vec4<u32>,
+    high_1: vec4<u32>,
+    scales: vec2<u32>,
+    super_scales: vec2<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 4u * group * n_blocks + block;
     let scales_at = group * n_blocks + block;
     let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
-    let high_0 = weight_high_bits[2u * scales_at];
-    let high_1 = weight_high_bits[2u * scales_at + 1u];
-    let row_0 = weight_quants[at];
-    let row_1 = weight_quants[at + n_blocks];
-    let row_2 = weight_quants[at + 2u * n_blocks];
-    let row_3 = weight_quants[at + 3u * n_blocks];
+    return Weights(
+        weight_quants[at],
+        weight_quants[at + n_blocks],
+        weight_quants[at + 2u * n_blocks],
+        weight_quants[at + 3u * n_blocks],
+        weight_high_bits[2u * scales_at],
+        weight_high_bits[2u * scales_at + 1u],
+        weight_scales[scales_at],
+        weight_super_scales[super_at],
+    );
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums_0 = vec4<f32>(
-        dot_bytes_low(low_nibbles(row_0) | two_bits_at_4(high_0.x), x),
-        dot_bytes_low(low_nibbles(row_1) | two_bits_at_4(high_0.y), x),
-        dot_bytes_low(low_nibbles(row_2) | two_bits_at_4(high_0.z), x),
-        dot_bytes_low(low_nibbles(row_3) | two_bits_at_4(high_0.w), x),
+        dot_bytes_low(low_nibbles(w.row_0) | two_bits_at_4(w.high_0.x), x),
+        dot_bytes_low(low_nibbles(w.row_1) | two_bits_at_4(w.high_0.y), x),
+        dot_bytes_low(low_nibbles(w.row_2) | two_bits_at_4(w.high_0.z), x),
+        dot_bytes_low(low_nibbles(w.row_3) | two_bits_at_4(w.high_0.w), x),
     );
     let sums_1 = vec4<f32>(
-        dot_bytes_high(high_nibbles(row_0) | two_bits_at_4(high_1.x), x),
-        dot_bytes_high(high_nibbles(row_1) | two_bits_at_4(high_1.y), x),
-        dot_bytes_high(high_nibbles(row_2) | two_bits_at_4(high_1.z), x),
-        dot_bytes_high(high_nibbles(row_3) | two_bits_at_4(high_1.w), x),
+        dot_bytes_high(high_nibbles(w.row_0) | two_bits_at_4(w.high_1.x), x),
+        dot_bytes_high(high_nibbles(w.row_1) | two_bits_at_4(w.high_1.y), x),
+        dot_bytes_high(high_nibbles(w.row_2) | two_bits_at_4(w.high_1.z), x),
+        dot_bytes_high(high_nibbles(w.row_3) | two_bits_at_4(w.high_1.w), x),
     );
-    let scales = weight_scales[scales_at];
-    return four_halves(weight_super_scales[super_at])
-        * (bytes_signed(scales.x) * (sums_0 - 32.0 * x.sum_low) + bytes_signed(scales.y) * (sums_1 - 32.0 * x.sum_high));
+    return four_halves(w.super_scales)
+        * (bytes_signed(w.scales.x) * (sums_0 - 32.0 * x.sum_low) + bytes_signed(w.scales.y) * (sums_1 - 32.0 * x.sum_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -11,26 +11,49 @@ import package::halves::{four_halves, one_half};
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 
-fn dot_signed_bytes(at: u32, x: Block) -> f32 {
-    let low = weight_quants[at];
-    let high = weight_quants[at + 1u];
-    return dot(bytes_signed(low.x), x.v0) + dot(bytes_signed(low.y), x.v1)
-        + dot(bytes_signed(low.z), x.v2) + dot(bytes_signed(low.w), x.v3)
-        + dot(bytes_signed(high.x), x.v4) + dot(bytes_signed(high.y), x.v5)
-        + dot(bytes_signed(high.z), x.v6) + dot(bytes_signed(high.w), x.v7);
+// One row of a block.
+struct Row {
+    a: vec4<u32>,
+    b: vec4<u32>,
 }
 
-// Dot products of the 4 rows of `group` with 32 activations: weights 32 * block.. of each row.
-fn dot4(group: u32, block: u32, n_blocks: u32, x: Block) -> vec4<f32> {
+fn load_row(at: u32) -> Row {
+    return Row(weight_quants[at], weight_quants[at + 1u]);
+}
+
+fn dot_signed_bytes(r: Row, x: Block) -> f32 {
+    return dot(bytes_signed(r.a.x), x.v0) + dot(bytes_signed(r.a.y), x.v1)
+        + dot(bytes_signed(r.a.z), x.v2) + dot(bytes_signed(r.a.w), x.v3)
+        + dot(bytes_signed(r.b.x), x.v4) + dot(bytes_signed(r.b.y), x.v5)
+        + dot(bytes_signed(r.b.z), x.v6) + dot(bytes_signed(r.b.w), x.v7);
+}
+
+// What a lane needs of 4 rows and one block.
+struct Weights {
+    row_0: Row,
+    row_1: Row,
+    row_2: Row,
+    row_3: Row,
+    scales: vec2<u32>,
+}
+
+// Blocks `block` of the 4 rows of `group`.
+fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = 2u * (4u * group * n_blocks + block);
     let step = 2u * n_blocks;
-    let sums = vec4<f32>(
-        dot_signed_bytes(at, x),
-        dot_signed_bytes(at + step, x),
-        dot_signed_bytes(at + 2u * step, x),
-        dot_signed_bytes(at + 3u * step, x),
+    return Weights(
+        load_row(at),
+        load_row(at + step),
+        load_row(at + 2u * step),
+        load_row(at + 3u * step),
+        weight_scales[group * n_blocks + block],
     );
-    return four_halves(weight_scales[group * n_blocks + block]) * sums;
+}
+
+// Dot products of 4 rows with 32 activations.
+fn dot4(w: Weights, x: Block) -> vec4<f32> {
+    let sums = vec4<f32>(dot_signed_bytes(w.row_0, x), dot_signed_bytes(w.row_1, x), dot_signed_bytes(w.row_2, x), dot_signed_bytes(w.row_3, x));
+    return four_halves(w.scales) * sums;
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

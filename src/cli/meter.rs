@@ -1,12 +1,14 @@
 //! What the process has used, where the system tells.
 
-/// Seconds of CPU time of all threads of this process.
+/// Seconds of CPU time of all living threads of this process.
 pub fn cpu_seconds() -> Option<f64> {
-    // Field 14 and 15 of the list after the name, in ticks of 1/100 s (proc(5)).
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    Some(ticks as f64 / 100.0)
+    // The first number of each thread's schedstat is its time on a CPU in nanoseconds.
+    let mut nanoseconds = 0u64;
+    for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        nanoseconds += stat.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(nanoseconds as f64 * 1e-9)
 }
 
 /// The most resident memory so far, in bytes.

@@ -6,6 +6,8 @@
 //! `shaders/`. Every file is pasted once, in any order, since WGSL does not mind. There are no
 //! conditionals: what varies is a number, a role or another kernel.
 //!
+//! A loop whose first line ends in `{ // unroll` is written out, once per iteration.
+//!
 //! Directives (`enable ...`) depend on the target and are never written in shader files. The text
 //! ends with the declaration of `params`, so that where parameters come from is decided here.
 
@@ -122,6 +124,7 @@ pub fn link(
     if has_params {
         linked.push("var<immediate> params: Params;", "config", 1);
     }
+    let linked = unroll(linked, config)?;
     let stem = root.path.rsplit('/').next().unwrap_or(root.path);
     let entry = stem.trim_end_matches(".wgsl").to_owned();
     Ok(gpu::Source { label: label.to_owned(), wgsl: linked.text, entry, origins: linked.origins })
@@ -140,6 +143,65 @@ impl Linked {
         self.text.push('\n');
         self.origins.push((path, number));
     }
+}
+
+/// Ends the first line of a loop whose body is written once per iteration.
+const UNROLL: &str = "{ // unroll";
+
+/// Repeats the bodies of loops marked with [`UNROLL`], the counter as a constant in each.
+///
+/// Drivers that keep an array in registers need constant indices, and unroll only short loops.
+fn unroll(linked: Linked, config: &[(&'static str, ConfigValue)]) -> Result<Linked> {
+    let lines: Vec<&str> = linked.text.lines().collect();
+    let mut out = Linked::default();
+    unroll_lines(&lines, &linked.origins, config, &mut out)?;
+    Ok(out)
+}
+
+fn unroll_lines(
+    lines: &[&str],
+    origins: &[(&'static str, u32)],
+    config: &[(&'static str, ConfigValue)],
+    out: &mut Linked,
+) -> Result<()> {
+    let mut i = 0;
+    while i < lines.len() {
+        let (path, number) = origins[i];
+        let Some(head) = lines[i].strip_suffix(UNROLL) else {
+            out.push(lines[i], path, number);
+            i += 1;
+            continue;
+        };
+        let indent = &head[..head.len() - head.trim_start().len()];
+        let closing = format!("{indent}}}");
+        let length = lines[i + 1..].iter().position(|line| *line == closing);
+        let (Some((counter, n)), Some(length)) = (parse_loop(head.trim(), config), length) else {
+            return Err(Error::Gpu(format!("{path}:{number}: cannot unroll this loop: {}", lines[i])));
+        };
+        let (body, end) = (i + 1..i + 1 + length, i + 1 + length);
+        for value in 0..n {
+            out.push(&format!("{indent}{{ const {counter} = {value}u;"), path, number);
+            unroll_lines(&lines[body.clone()], &origins[body.clone()], config, out)?;
+            out.push(&closing, path, number);
+        }
+        i = end + 1;
+    }
+    Ok(())
+}
+
+/// `for (var c = 0u; c < A * B; c++)` to (`c`, the product of these numbers).
+fn parse_loop<'a>(head: &'a str, config: &[(&'static str, ConfigValue)]) -> Option<(&'a str, u32)> {
+    let (counter, rest) = head.strip_prefix("for (var ")?.split_once(" = 0u; ")?;
+    let bound = rest.strip_prefix(counter)?.strip_prefix(" < ")?;
+    let bound = bound.strip_suffix("++)")?.strip_suffix(counter)?.strip_suffix("; ")?;
+    let mut n = 1;
+    for factor in bound.split(" * ") {
+        n *= match config.iter().find(|(name, _)| *name == factor) {
+            Some((_, ConfigValue::U32(value))) => *value,
+            _ => factor.strip_suffix('u')?.parse().ok()?,
+        };
+    }
+    (n <= 64).then_some((counter, n))
 }
 
 fn constant(name: &str, value: ConfigValue) -> String {
