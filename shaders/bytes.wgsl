@@ -5,7 +5,7 @@
 import package::block::Block;
 
 fn bytes_unsigned(word: u32) -> vec4<f32> {
-    return vec4<f32>(unpack4xU8(word));
+    return vec4<f32>(bitcast<vec4<i32>>(unpack4xU8(word)));
 }
 
 fn bytes_signed(word: u32) -> vec4<f32> {
