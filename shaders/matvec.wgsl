@@ -13,7 +13,7 @@ import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{dot4, load_weights};
+import package::weight::{dot4, load_weights, prepare};
 
 struct Params {
     n_tokens: u32,
@@ -43,7 +43,7 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         var inputs: array<Block, COLS>;
         for (var c = 0u; c < COLS; c++) { // unroll
             let token = min(first_token + c, params.n_tokens - 1u);
-            inputs[c] = x_block(token * params.n_quads, block, params.n_quads);
+            inputs[c] = prepare(x_block(token * params.n_quads, block, params.n_quads));
         }
         for (var g = 0u; g < GROUPS; g++) { // unroll
             // Past the last group the work is repeated and not stored: lanes stay together.

@@ -7,7 +7,7 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q3_K.
 import package::block::Block;
-import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high};
+import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
 import package::nibbles::bit_quad;
 import package::two_bits::{two_bit_quad, two_bits_at_0};
@@ -48,7 +48,12 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     );
 }
 
-// Dot products of 4 rows with 32 activations.
+// The activations as `dot4` takes them.
+fn prepare(x: Block) -> Block {
+    return scaled_for_bytes(x);
+}
+
+// Dot products of 4 rows with 32 prepared activations.
 fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums_0 = vec4<f32>(
         dot_bytes_low(two_bits_at_0(w.quants_0.x) | third_bits_low(w.high.x), x),

@@ -6,7 +6,7 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q5_1.
 import package::block::Block;
-import package::bytes::bytes_unsigned;
+import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{bit_quad, dot_nibbles_and_bit, nibble_quad};
 
@@ -38,7 +38,12 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     );
 }
 
-// Dot products of 4 rows with 32 activations.
+// The activations as `dot4` takes them.
+fn prepare(x: Block) -> Block {
+    return scaled_for_bytes(x);
+}
+
+// Dot products of 4 rows with 32 prepared activations.
 fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums = vec4<f32>(
         dot_nibbles_and_bit(w.row_0, w.high.x, x),

@@ -7,7 +7,7 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q6_K.
 import package::block::Block;
-import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high};
+import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
 import package::nibbles::{high_nibbles, low_nibbles, nibble_quad};
 import package::two_bits::{two_bit_quad, two_bits_at_4};
@@ -46,7 +46,12 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     );
 }
 
-// Dot products of 4 rows with 32 activations.
+// The activations as `dot4` takes them.
+fn prepare(x: Block) -> Block {
+    return scaled_for_bytes(x);
+}
+
+// Dot products of 4 rows with 32 prepared activations.
 fn dot4(w: Weights, x: Block) -> vec4<f32> {
     let sums_0 = vec4<f32>(
         dot_bytes_low(low_nibbles(w.row_0) | two_bits_at_4(w.high_0.x), x),

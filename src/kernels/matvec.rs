@@ -76,7 +76,7 @@ fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     match (caps.software(), n_tokens) {
         // Loads cost most there: many rows share each activation, few tokens each weight.
         (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, _) => Shape { groups: 2, cols: 4, clusters: 1, cluster },
+        (true, _) => Shape { groups: 4, cols: 4, clusters: 1, cluster },
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
         (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
