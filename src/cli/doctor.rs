@@ -30,13 +30,13 @@ pub struct Doctor {
 
 impl Doctor {
     pub fn run(&self) -> Result<ExitCode> {
+        let gpu = self.device.open()?;
         let adapters: Vec<String> = list_adapters().iter().map(ToString::to_string).collect();
         if !self.json {
             for (i, adapter) in adapters.iter().enumerate() {
                 common::print_line(&format!("{i}: {adapter}"))?;
             }
         }
-        let gpu = self.device.open()?;
         let caps = gpu.caps().clone();
         let limits = json!({
             "class": format!("{:?}", caps.class),

@@ -226,7 +226,8 @@ impl Engine {
     }
 
     fn admit(&mut self, events: &mut Vec<Event>) -> Result<()> {
-        while let (false, Some((id, request))) = (self.free_slots.is_empty(), self.waiting.pop_front()) {
+        while !self.free_slots.is_empty() {
+            let Some((id, request)) = self.waiting.pop_front() else { break };
             if request.max_tokens == 0 {
                 events.push(Event::Finished { sequence: id, finish: Finish::Length });
                 continue;

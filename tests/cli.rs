@@ -1,0 +1,132 @@
+//! The program as a user runs it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn aquatint(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aquatint")).args(args).output().expect("the program starts")
+}
+
+fn json(args: &[&str]) -> Value {
+    let output = aquatint(args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+fn refused(args: &[&str], expected: &str) {
+    let output = aquatint(args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+    assert!(output.stdout.is_empty(), "{args:?} printed a result");
+    assert!(errors.contains("error: ") && errors.contains(expected), "{args:?}: {errors}");
+    assert!(!errors.contains("panicked"), "{args:?}: {errors}");
+}
+
+fn stories() -> String {
+    data("stories260K.bin").display().to_string()
+}
+
+const COMMANDS: &[&str] = &[
+    "run", "chat", "pull", "list", "rm", "tokenize", "score", "logits", "bench", "inspect", "diff", "doctor",
+    "verify",
+];
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in COMMANDS {
+        let output = aquatint(&[command, "--help"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && text.contains("Example") && text.contains("--json"),
+            "{command}: {text}"
+        );
+    }
+}
+
+#[test]
+fn run_prints_its_json() {
+    let story =
+        json(&["run", &stories(), "Once upon a time", "--raw", "--temperature", "0", "-n", "12", "--json"]);
+    assert_eq!(story["finish"], "length");
+    assert_eq!(story["ids"].as_array().expect("ids").len(), 12);
+    assert_eq!(story["prompt_ids"][0], 1);
+    assert!(story["text"].as_str().expect("text").starts_with(", there was a"), "{story}");
+    assert!(story["timings"]["tokens_per_second"].as_f64().expect("a speed") > 0.0);
+}
+
+#[test]
+fn likelihoods_agree_with_each_other() {
+    let logits = json(&[
+        "logits",
+        &stories(),
+        "Once upon a",
+        "--raw",
+        "--json",
+        "--activations",
+        "f32",
+        "--kv",
+        "f32",
+    ]);
+    let top = &logits["top"][0];
+    assert_eq!(top["piece"], " time");
+    let score = |text: &str| {
+        json(&["score", &stories(), text, "--json", "--activations", "f32", "--kv", "f32"])["nll"]
+            .as_f64()
+            .expect("nll")
+    };
+    let difference = score("Once upon a time") - score("Once upon a");
+    assert!((difference + top["logprob"].as_f64().expect("logprob")).abs() < 1e-3, "{difference} {top}");
+}
+
+#[test]
+fn tokens_have_their_places() {
+    let tokens = json(&["tokenize", &stories(), "Lily ran", "--json"]);
+    let list = tokens["tokens"].as_array().expect("tokens");
+    let text = "Lily ran";
+    assert_eq!(tokens["n_bytes"], text.len());
+    assert_eq!(list.last().expect("a token")["end"], text.len());
+}
+
+#[test]
+fn a_model_is_inspected_checked_and_measured() {
+    let inspected = json(&["inspect", &stories(), "--plan", "--json"]);
+    assert_eq!(inspected["decoder"]["layers"], 5);
+    assert!(inspected["plan"].as_array().expect("dispatches").len() > 30);
+    let diff = json(&["diff", &stories(), "Once upon", "--json"]);
+    assert_eq!(diff["different"], 0, "{diff}");
+    let bench = json(&["bench", &stories(), "-p", "8", "-n", "4", "-r", "2", "--json"]);
+    assert_eq!(bench["tests"].as_array().expect("tests").len(), 2);
+    assert!(bench["tests"][1]["avg_ts"].as_f64().expect("a speed") > 0.0);
+    let fixture = data("models/llama_gqa").display().to_string();
+    let verified = json(&["verify", &fixture, "--json"]);
+    assert_eq!((&verified["ok"], &verified["greedy_equal"]), (&Value::Bool(true), &Value::Bool(true)));
+    let doctor = json(&["doctor", "--kernel", "rms_norm", "--json"]);
+    assert_eq!(doctor["ok"], true);
+}
+
+#[test]
+fn a_conversation_needs_a_chat_format() {
+    refused(&["run", &stories(), "Hello"], "no chat template");
+}
+
+#[test]
+fn bad_input_is_one_clear_error() {
+    refused(&["run", "no-such-model", "Hello"], "no-such-model");
+    refused(&["run", "smollm2-135m"], "is a model");
+    refused(&["logits", "/nonexistent/model.gguf", "Hello"], "model.gguf");
+    refused(&["run", &stories(), "Hello", "--raw", "--temperature=-1"], "temperature");
+    refused(&["doctor", "--adapter", "no such adapter"], "no such adapter");
+    refused(&["score", &stories(), "Hello", "--window", "1"], "--window");
+    refused(&["verify", "/nonexistent"], "golden.safetensors");
+    let broken = std::env::temp_dir().join(format!("aquatint-broken-{}.gguf", std::process::id()));
+    std::fs::write(&broken, b"GGUF\x03\0\0\0").expect("written");
+    refused(&["inspect", &broken.display().to_string()], "gguf");
+    std::fs::remove_file(&broken).expect("removed");
+}

@@ -1,0 +1,117 @@
+//! Models against reference outputs.
+
+mod common;
+
+use safetensors::SafeTensors;
+
+/// Errors above this share of the logits' standard deviation fail.
+const ERROR_MAX: f64 = 2e-3;
+
+fn integers(file: &SafeTensors, name: &str) -> Vec<u32> {
+    let view = file.tensor(name).expect("the tensor is there");
+    let width = view.data().len() / view.shape().iter().product::<usize>();
+    view.data().chunks_exact(width).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+#[test]
+fn every_fixture_matches_its_reference() {
+    let gpu = common::gpu();
+    let mut names: Vec<String> = std::fs::read_dir(common::data("models"))
+        .expect("a folder of models")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let bytes =
+            std::fs::read(common::data(&format!("models/{name}/golden.safetensors"))).expect("reference");
+        let golden = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let shape = golden.tensor("logits").expect("logits").shape().to_vec();
+        let (n_batch, n, n_vocab) = (shape[0], shape[1], shape[2]);
+        let expected: Vec<f32> = golden
+            .tensor("logits")
+            .expect("logits")
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        let mean = expected.iter().map(|&v| f64::from(v)).sum::<f64>() / expected.len() as f64;
+        let variance =
+            expected.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / expected.len() as f64;
+
+        let model = common::model(&gpu, &format!("models/{name}"));
+        let mut engine = common::exact(&model, 128, 1);
+        let ids = integers(&golden, "input_ids");
+        let mut worst = 0.0f64;
+        for batch in 0..n_batch {
+            let rows = engine.logits(&ids[batch * n..(batch + 1) * n], n).expect("logits");
+            assert_eq!(rows.len(), n);
+            for (t, row) in rows.iter().enumerate() {
+                let expected = &expected[(batch * n + t) * n_vocab..][..n_vocab];
+                for (a, b) in row.iter().zip(expected) {
+                    assert!(a.is_finite(), "{name}: {a}");
+                    worst = worst.max(f64::from((a - b).abs()));
+                }
+            }
+        }
+        let relative = worst / variance.sqrt();
+        eprintln!("{name}: {relative:.2e} of the standard deviation");
+        assert!(relative < ERROR_MAX, "{name}: {relative:.2e}");
+
+        let (prompt, greedy) = (integers(&golden, "prompt_ids"), integers(&golden, "greedy_ids"));
+        let options = aquatint::engine::GenerateOptions {
+            max_tokens: greedy.len() - prompt.len(),
+            ignore_end: true,
+            ..Default::default()
+        };
+        let found = engine.generate_ids(&prompt, &options).expect("a continuation");
+        assert_eq!(found, greedy[prompt.len()..], "{name}");
+    }
+}
+
+#[test]
+fn stories_260k_tells_the_documented_story() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, "stories260K.bin");
+    let mut engine = common::exact(&model, 256, 1);
+    let logits = engine.logits(&[1], 1).expect("logits").pop().expect("one row");
+    for (id, expected) in [(403, 17.02352), (385, 15.40621), (410, 13.10826)] {
+        assert!((logits[id] - expected).abs() < 2e-3, "{id}: {} instead of {expected}", logits[id]);
+    }
+    let options = aquatint::engine::GenerateOptions { max_tokens: 20, ..Default::default() };
+    let ids = engine.generate_ids(&[1], &options).expect("a story");
+    let documented =
+        [403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337];
+    assert_eq!(ids, documented);
+    let text = model.tokenizer().expect("a tokenizer").decode(&ids);
+    assert!(text.trim_start().starts_with("Once upon a time, there was a little girl named Lily."), "{text}");
+}
+
+#[test]
+fn an_unknown_architecture_is_named_with_the_nearest() {
+    let folder = std::env::temp_dir().join(format!("aquatint-unknown-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(common::data(&format!("models/llama_gqa/{file}")), folder.join(file)).expect("a copy");
+    }
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("text");
+    let load = |config: &str| {
+        std::fs::write(folder.join("config.json"), config).expect("written");
+        let weights = aquatint::weights::Weights::open(&folder)?;
+        aquatint::model::describe(&weights)
+    };
+    let unknown =
+        load(&config.replace("\"llama\"", "\"llamba\"")).expect_err("no such architecture").to_string();
+    assert!(unknown.contains("llamba") && unknown.contains("nearest: llama"), "{unknown}");
+    // A shape that does not fit names the tensor, what was expected and what was found.
+    std::fs::write(
+        folder.join("config.json"),
+        config.replace("\"intermediate_size\": 112", "\"intermediate_size\": 116"),
+    )
+    .expect("written");
+    let options = aquatint::model::LoadOptions { tokenizer_optional: true };
+    let error = aquatint::model::Model::load(&common::gpu(), &folder, &options, &mut |_| {});
+    let error = error.err().expect("the shapes differ").to_string();
+    assert!(error.contains("mlp.gate_proj") && error.contains("116") && error.contains("112"), "{error}");
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
