@@ -11,6 +11,7 @@ mod pages;
 mod score;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,10 @@ pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Readback};
+use crate::gpu::{AdapterInfo, Device, Gpu, Queue, Readback};
 use crate::graph::{Dtype, Graph, Program, Scratch};
 use crate::kernels::{FROM_SLOT, PAGE, RECENT_MAX, SlotSampling};
-use crate::model::{Head, Model, Pass, record};
+use crate::model::{Head, LoadOptions, Model, Pass, record};
 use memory::{Memory, StepData};
 use pages::Pages;
 
@@ -143,6 +144,20 @@ impl Engine {
             model,
             options,
         })
+    }
+
+    /// An engine on a device that belongs to the application; see [`Gpu::from_device`]. Loads the model at
+    /// `path`.
+    pub fn with_device(
+        device: Device,
+        queue: Queue,
+        info: &AdapterInfo,
+        path: impl AsRef<Path>,
+        options: EngineOptions,
+    ) -> Result<Engine> {
+        let gpu = Gpu::from_device(device, queue, info)?;
+        let model = Model::load(&gpu, path, &LoadOptions::default(), &mut |_| {})?;
+        Engine::new(Arc::new(model), options)
     }
 
     pub fn model(&self) -> &Arc<Model> {

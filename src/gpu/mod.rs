@@ -17,5 +17,7 @@ pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
 pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};
 
+pub use wgpu::{AdapterInfo, Device, Queue};
+
 /// What an application that brings its own device has to request; see [`Gpu::from_device`].
 pub use wgpu;
