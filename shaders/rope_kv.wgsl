@@ -88,14 +88,16 @@ fn rope_kv(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     // A token without a sequence (padding) stores nothing.
     let stored = slot != 0xFFFFFFFFu;
     let page = pages[select(0u, slot * params.max_pages + (position >> 5u), stored)];
-    for (var quad = index; quad < HEAD_DIM / 4u; quad += WG_SIZE) {
-        let c = 4u * quad;
+    // All lanes take part in each round, since storing may compare what they hold.
+    for (var round = 0u; round * WG_SIZE < HEAD_DIM / 4u; round++) {
+        let quad = round * WG_SIZE + index;
+        let inside = quad < HEAD_DIM / 4u;
+        let c = 4u * min(quad, HEAD_DIM / 4u - 1u);
         if is_v {
             let v = vec4<f32>(qkv[row + c], qkv[row + c + 1u], qkv[row + c + 2u], qkv[row + c + 3u]);
-            if stored {
-                let kv_head = head - params.n_heads - params.n_kv_heads;
-                store_value((page * params.n_kv_heads + kv_head) * 32u + (position & 31u), quad, v);
-            }
+            let kv_head = head - params.n_heads - params.n_kv_heads;
+            let kv_row = (page * params.n_kv_heads + kv_head) * 32u + (position & 31u);
+            store_value(kv_row, quad, v, stored && inside, lane);
         } else {
             let v = vec4<f32>(
                 rotated(row, c, is_q, scale, position),
@@ -104,10 +106,12 @@ fn rope_kv(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
                 rotated(row, c + 3u, is_q, scale, position),
             );
             if is_q {
-                q[(token * params.n_heads + head) * (HEAD_DIM / 4u) + quad] = params.q_scale * v;
-            } else if stored {
-                let kv_head = head - params.n_heads;
-                store_key((page * params.n_kv_heads + kv_head) * 32u + (position & 31u), quad, v);
+                if inside {
+                    q[(token * params.n_heads + head) * (HEAD_DIM / 4u) + quad] = params.q_scale * v;
+                }
+            } else {
+                let kv_row = (page * params.n_kv_heads + head - params.n_heads) * 32u + (position & 31u);
+                store_key(kv_row, quad, v, stored && inside, lane);
             }
         }
     }

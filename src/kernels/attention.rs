@@ -193,6 +193,8 @@ fn cases(caps: &Caps) -> Vec<Case> {
         add(shape, None, None, Dtype::F16, Dtype::F16, best, 1);
         add(shape, Some(13), Some(20.0), Dtype::F32, Dtype::F32, best, 1);
     }
+    add([9, 3, 64], None, None, Dtype::Q8, Dtype::F16, best, 1);
+    add([4, 1, 256], Some(40), None, Dtype::Q8, Dtype::F32, best, 1);
     for cluster in roles::cluster_variants(caps) {
         let clusters = if cluster == "shared" { 1 } else { 4 };
         add([4, 2, 64], Some(300), None, Dtype::F16, Dtype::F32, cluster, clusters);

@@ -43,12 +43,18 @@ pub static EPILOGUE: Role = Role {
 };
 
 /// How keys and values are read from the cache.
-pub static KV_READ: Role =
-    Role { name: "kv_read", files: || vec![("f32", wgsl!("kv_read/f32")), ("f16", wgsl!("kv_read/f16"))] };
+pub static KV_READ: Role = Role {
+    name: "kv_read",
+    files: || vec![("f32", wgsl!("kv_read/f32")), ("f16", wgsl!("kv_read/f16")), ("q8", wgsl!("kv_read/q8"))],
+};
 
 /// How keys and values are written to the cache.
-pub static KV_WRITE: Role =
-    Role { name: "kv_write", files: || vec![("f32", wgsl!("kv_write/f32")), ("f16", wgsl!("kv_write/f16"))] };
+pub static KV_WRITE: Role = Role {
+    name: "kv_write",
+    files: || {
+        vec![("f32", wgsl!("kv_write/f32")), ("f16", wgsl!("kv_write/f16")), ("q8", wgsl!("kv_write/q8"))]
+    },
+};
 
 /// The stored format of a weight.
 pub static WEIGHT: Role = Role {

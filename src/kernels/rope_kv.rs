@@ -76,6 +76,12 @@ fn record(
             p.head_dim, p.rope_dim
         )));
     }
+    if kv.dtype == Dtype::Q8 && !p.head_dim.is_multiple_of(32) {
+        return Err(Error::Unsupported(format!(
+            "a q8_0 cache holds heads of a multiple of 32 dimensions, this model's have {}; use --kv f16",
+            p.head_dim
+        )));
+    }
     let q = g.temp("q", qkv.rows, p.n_heads * p.head_dim, Dtype::F32);
     let none = g.none();
     let (q_gain, k_gain, eps) = p.qk_norm.unwrap_or((none, none, 1.0));
@@ -183,7 +189,7 @@ fn twin(call: &mut Call) -> Result<()> {
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     for (lanes, _) in roles::lanes_variants(caps).into_iter().filter(|(name, _)| *name != "subgroup") {
-        for dtype in [Dtype::F16, Dtype::F32] {
+        for dtype in [Dtype::F16, Dtype::F32, Dtype::Q8] {
             for (n_heads, n_kv_heads, head_dim, rope_dim, pairs, qk_norm) in [
                 (3, 1, 64, 64, Pairs::Halves, false),
                 (4, 2, 24, 24, Pairs::Neighbours, true),
@@ -191,6 +197,9 @@ fn cases(caps: &Caps) -> Vec<Case> {
                 (2, 1, 16, 4, Pairs::Neighbours, false),
                 (1, 1, 256, 256, Pairs::Halves, true),
             ] {
+                if dtype == Dtype::Q8 && head_dim % 32 != 0 {
+                    continue;
+                }
                 let name =
                     format!("{n_heads}/{n_kv_heads}x{head_dim} {rope_dim} {pairs:?} {dtype:?} {lanes}");
                 let sizes = Sizes { n_tokens: 4, ..Default::default() };
