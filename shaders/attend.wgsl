@@ -4,7 +4,7 @@
 // head's dimensions. For each head: the largest score m, the sum of exp(s - m), and
 // sum of exp(s - m) v.
 import package::cluster::{Lane, cluster_sum4};
-import package::config::{GROUP, HEADS, HEAD_DIM, QUADS, SOFT_CAP};
+import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, SOFT_CAP};
 import package::kv_read::{load_key, load_value};
 
 const NO_SCORE: f32 = -1e30;
@@ -80,6 +80,10 @@ fn attend_span(
             var s = cluster_sum4(scores[h], lane);
             if SOFT_CAP {
                 s = params.soft_cap * tanh(clamp(s / params.soft_cap, vec4<f32>(-15.0), vec4<f32>(15.0)));
+            }
+            if ALIBI {
+                // The query's own position would add the same to all scores.
+                s += slopes[first_head + h] * vec4<f32>(position);
             }
             s = select(vec4<f32>(NO_SCORE), s, seen);
             let largest = max(span_max[h], max(max(s.x, s.y), max(s.z, s.w)));

@@ -1,6 +1,6 @@
 // Fused attention over the paged cache; the scores are never stored.
 //
-//   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)])
+//   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)]) + slopes[h] p
 //   p in first .. position(t) + 1, the positions of the token's slot; g(h) = h / (heads per kv head)
 //
 // q: (n_tokens, n_heads * HEAD_DIM), scaled already    y: the same shape
@@ -31,7 +31,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<real4>;
+@group(0) @binding(4) var<storage, read> slopes: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<real4>;
 
 @compute @workgroup_size(WG_SIZE)
 fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {

@@ -93,15 +93,18 @@ impl Memory {
         for _ in 0..d.n_layers {
             kv.push((gpu.buffer("keys", 4 * words)?, gpu.buffer("values", 4 * words)?));
         }
-        let table = |base: f64, scaling: &kernels::Scaling| -> Result<(Buffer, Buffer, usize)> {
-            let (freq, factor) = kernels::inv_freq(d.rope.dim, base, scaling);
+        let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<(Buffer, Buffer, usize)> {
+            let (freq, factor) = kernels::inv_freq(dim, base, scaling);
             let (fine, coarse) = kernels::rope_table(&freq, factor, options.context);
             let fine = gpu.buffer_with("rope fine", bytemuck::cast_slice(&fine))?;
             let coarse = gpu.buffer_with("rope coarse", bytemuck::cast_slice(&coarse))?;
             Ok((fine, coarse, options.context.div_ceil(256)))
         };
         // Layers with a window keep their unscaled rotations.
-        let local = d.rope.local_base.map(|base| table(base, &kernels::Scaling::None)).transpose()?;
+        let rope = d.rope.as_ref();
+        let global = rope.map(|rope| table(rope.dim, rope.base, &rope.scaling)).transpose()?;
+        let local = rope.and_then(|rope| Some((rope.dim, rope.local_base?)));
+        let local = local.map(|(dim, base)| table(dim, base, &kernels::Scaling::None)).transpose()?;
         Ok(Memory {
             step: gpu.buffer("step", ARRAYS as u64 * stride)?,
             stride,
@@ -111,7 +114,7 @@ impl Memory {
                 .buffer("sampling", (options.n_slots * size_of::<kernels::SlotSampling>()) as u64)?,
             recent: gpu.buffer("recent", (4 * options.n_slots * (kernels::RECENT_MAX + 1)) as u64)?,
             kv,
-            rope: [Some(table(d.rope.base, &d.rope.scaling)?), local],
+            rope: [global, local],
             max_pages,
             n_pages,
             kv_dtype: options.kv,
@@ -157,7 +160,7 @@ impl Memory {
         }
         let rope = |g: &mut Graph, i: usize| {
             self.rope[i].as_ref().map(|(fine, coarse, n_coarse)| {
-                let columns = d.rope.dim;
+                let columns = d.rope.as_ref().map_or(0, |rope| rope.dim);
                 let fine = g.external("rope fine", 256, columns, Dtype::F32, Binding::Device(fine.whole()));
                 let coarse = g.external(
                     "rope coarse",
@@ -166,7 +169,7 @@ impl Memory {
                     Dtype::F32,
                     Binding::Device(coarse.whole()),
                 );
-                RopeTable { fine, coarse, rope_dim: d.rope.dim }
+                RopeTable { fine, coarse, rope_dim: columns }
             })
         };
         let (global, local) = (rope(g, 0), rope(g, 1));

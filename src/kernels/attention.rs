@@ -4,7 +4,7 @@ use super::kv::{Batch, Kv, NO_SLOT, PAGE};
 use super::roles::{self, CLUSTER, KV_READ, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
-use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
+use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
 
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
@@ -37,6 +37,8 @@ pub struct Attention {
     pub window: Option<u32>,
     /// s = cap * tanh(s / cap)
     pub soft_cap: Option<f32>,
+    /// Adds a slope per head times the position to the scores (Press et al. 2022, arXiv:2108.12409).
+    pub alibi: bool,
     /// The longest sequence, in positions.
     pub max_context: usize,
 }
@@ -76,11 +78,13 @@ fn record(
     let group = p.n_heads / p.n_kv_heads;
     let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
     let heads = (1..=HEADS_MAX).rev().find(fits).unwrap_or(1);
+    let slopes = if p.alibi { alibi_slopes(g, p.n_heads) } else { g.none() };
     let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
     g.launch(&ATTENTION)
         .role(&KV_READ, kv.role())
         .role(&CLUSTER, cluster)
         .role(&REAL, roles::real_name(dtype))
+        .config("ALIBI", p.alibi)
         .config("CLUSTERS", clusters)
         .config("GROUP", group as u32)
         .config("HEADS", heads as u32)
@@ -101,6 +105,7 @@ fn record(
         .read(batch.positions)
         .read(batch.slots)
         .read(batch.pages)
+        .read(slopes)
         .write(y)
         .bind(2, kv.k, Access::Read)
         .bind(2, kv.v, Access::Read)
@@ -110,12 +115,23 @@ fn record(
     Ok(y)
 }
 
+/// 2^(-8 i / n) for the largest power of two n within n_heads; heads beyond take every second slope of
+/// 2 n heads.
+fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
+    let n = 1 << n_heads.ilog2();
+    let slope = |i: usize, n: usize| (-8.0 * (i + 1) as f64 / n as f64).exp2() as f32;
+    let slopes = (0..n_heads).map(|i| if i < n { slope(i, n) } else { slope(2 * (i - n), 2 * n) });
+    let words: Vec<u32> = slopes.map(f32::to_bits).collect();
+    g.external("slopes", 1, n_heads, Dtype::F32, Binding::Host(std::sync::Arc::new(words)))
+}
+
 fn twin(call: &mut Call) -> Result<()> {
     let p: AttentionParams = call.params();
     let head_dim = call.config_usize("HEAD_DIM")?;
     let capped = call.config("SOFT_CAP")? != 0.0;
     let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
-    let (q, k, v, mut y) = (call.floats(0), call.floats(5), call.floats(6), call.floats(4));
+    let (q, k, v, mut y) = (call.floats(0), call.floats(6), call.floats(7), call.floats(5));
+    let (alibi, slopes) = (call.config("ALIBI")? != 0.0, call.floats(4));
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for t in 0..p.n_tokens as usize {
         let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
@@ -140,7 +156,11 @@ fn twin(call: &mut Call) -> Result<()> {
                     let terms = query.iter().zip(key).map(|(a, b)| a * b);
                     size = size.max(terms.clone().map(f64::abs).sum());
                     let s: f64 = terms.sum();
-                    if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s }
+                    let s =
+                        if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s };
+                    let bias = if alibi { slopes[head] * at as f64 } else { 0.0 };
+                    size = size.max(bias.abs());
+                    s + bias
                 })
                 .collect();
             let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
@@ -155,7 +175,7 @@ fn twin(call: &mut Call) -> Result<()> {
             }
         }
     }
-    call.set_with_scales(4, y, scales);
+    call.set_with_scales(5, y, scales);
     Ok(())
 }
 
@@ -184,7 +204,15 @@ fn cases(caps: &Caps) -> Vec<Case> {
             let k = inputs.tensor(g, n_rows, head_dim, dtype);
             let v = inputs.tensor(g, n_rows, head_dim, dtype);
             let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
-            let p = Attention { n_heads, n_kv_heads, head_dim, window, soft_cap, max_context: 600 };
+            let p = Attention {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                window,
+                soft_cap,
+                alibi: n_heads == 6,
+                max_context: 600,
+            };
             record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
         }));
     };
@@ -193,6 +221,8 @@ fn cases(caps: &Caps) -> Vec<Case> {
         add(shape, None, None, Dtype::F16, Dtype::F16, best, 1);
         add(shape, Some(13), Some(20.0), Dtype::F32, Dtype::F32, best, 1);
     }
+    // Six heads stand for slopes that are no powers of two apart; see the record.
+    add([6, 6, 16], None, None, Dtype::F32, Dtype::F32, best, 1);
     add([9, 3, 64], None, None, Dtype::Q8, Dtype::F16, best, 1);
     add([4, 1, 256], Some(40), None, Dtype::Q8, Dtype::F32, best, 1);
     for cluster in roles::cluster_variants(caps) {

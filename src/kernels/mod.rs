@@ -7,6 +7,7 @@ mod argmax;
 mod attention;
 mod check;
 mod embed;
+mod experts;
 mod gather_rows;
 mod glu;
 mod kv;
@@ -20,6 +21,7 @@ mod rms_norm;
 pub mod roles;
 mod rope_kv;
 mod rope_scaling;
+mod route;
 mod sample_threshold;
 mod sampling;
 mod soft_cap;
@@ -29,6 +31,7 @@ pub use add::add;
 pub use attention::{Attention, attention};
 pub use check::{Report, check};
 pub use embed::embed;
+pub use experts::{expert_down, expert_gate_up};
 pub use gather_rows::gather_rows;
 pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
@@ -36,10 +39,11 @@ pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
 pub use nll::nll;
 pub use peak_fma::peak_fma;
-pub use rms_norm::rms_norm;
+pub use rms_norm::{rms_norm, rms_norm_at};
 pub use roles::Activation;
 pub use rope_kv::{RopeKv, RopeTable, rope_kv};
 pub use rope_scaling::{Pairs, Scaling, inv_freq, rope_table};
+pub use route::{Routes, route};
 pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
@@ -52,6 +56,8 @@ pub static ALL: &[&Kernel] = &[
     &argmax::ARGMAX,
     &attention::ATTENTION,
     &embed::EMBED,
+    &experts::EXPERT_DOWN,
+    &experts::EXPERT_GATE_UP,
     &gather_rows::GATHER_ROWS,
     &glu::GLU,
     &layer_norm::LAYER_NORM,
@@ -62,6 +68,7 @@ pub static ALL: &[&Kernel] = &[
     &penalise::PENALISE,
     &rms_norm::RMS_NORM,
     &rope_kv::ROPE_KV,
+    &route::ROUTE,
     &sample_threshold::SAMPLE_THRESHOLD,
     &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,

@@ -16,7 +16,7 @@ pub static RMS_NORM: Kernel = Kernel {
 
 params! {
     /// Mirrors `Params` in the shader.
-    pub struct RmsNorm { n_quads: u32, eps: f32 }
+    pub struct RmsNorm { n_quads: u32, eps: f32, y_pitch: u32, y_first: u32 }
 }
 
 /// Records `y = gain * x / rms(x)` and returns `y`, stored as `dtype`.
@@ -25,7 +25,20 @@ params! {
 /// Fails if `gain` and `x` disagree, or if n_channels is not a multiple of 4.
 pub fn rms_norm(g: &mut Graph, x: Tensor, gain: Tensor, eps: f32, dtype: Dtype) -> Result<Tensor> {
     let (lanes, wg_size) = roles::lanes(g.caps());
-    record(g, x, gain, eps, dtype, lanes, wg_size)
+    record(g, x, gain, eps, Target::New(dtype), lanes, wg_size)
+}
+
+/// As [`rms_norm`], into the columns from `first` on of `y`, f32. `first` is a multiple of 4.
+pub fn rms_norm_at(g: &mut Graph, x: Tensor, gain: Tensor, eps: f32, y: Tensor, first: usize) -> Result<()> {
+    let (lanes, wg_size) = roles::lanes(g.caps());
+    record(g, x, gain, eps, Target::Columns { y, first }, lanes, wg_size).map(|_| ())
+}
+
+/// Where the result goes.
+#[derive(Clone, Copy)]
+enum Target {
+    New(Dtype),
+    Columns { y: Tensor, first: usize },
 }
 
 fn record(
@@ -33,24 +46,32 @@ fn record(
     x: Tensor,
     gain: Tensor,
     eps: f32,
-    dtype: Dtype,
+    target: Target,
     lanes: &'static str,
     wg_size: u32,
 ) -> Result<Tensor> {
     g.expect(gain, 1, x.n_columns)?;
     g.expect_quads(x)?;
-    let y = g.temp("norm", x.rows, x.n_columns, dtype);
-    g.launch(&RMS_NORM)
+    let (y, first) = match target {
+        Target::New(dtype) => (g.temp("norm", x.rows, x.n_columns, dtype), 0),
+        Target::Columns { y, first } => (y, first),
+    };
+    let launch = g
+        .launch(&RMS_NORM)
         .role(&LANES, lanes)
-        .role(&REAL, roles::real_name(dtype))
+        .role(&REAL, roles::real_name(y.dtype))
         .config("WG_SIZE", wg_size)
-        .params(&RmsNorm { n_quads: x.n_columns as u32 / 4, eps })
+        .params(&RmsNorm {
+            n_quads: x.n_columns as u32 / 4,
+            eps,
+            y_pitch: y.pitch() as u32 / 4,
+            y_first: first as u32 / 4,
+        })
         .read(x)
-        .read(gain)
-        .write(y)
-        .grid([x.row_extent(1), Extent::Fixed(1), Extent::Fixed(1)])
-        .terms(x.n_columns)
-        .record()?;
+        .read(gain);
+    // The other columns keep what earlier launches wrote.
+    let launch = if matches!(target, Target::New(_)) { launch.write(y) } else { launch.update(y) };
+    launch.grid([x.row_extent(1), Extent::Fixed(1), Extent::Fixed(1)]).terms(x.n_columns).record()?;
     Ok(y)
 }
 
@@ -63,7 +84,8 @@ fn twin(call: &mut Call) -> Result<()> {
         let row = t * n_channels..(t + 1) * n_channels;
         let mean_square = x[row.clone()].iter().map(|v| v * v).sum::<f64>() / n_channels as f64;
         let scale = 1.0 / (mean_square + f64::from(p.eps)).sqrt();
-        for ((y, x), gain) in y[row.clone()].iter_mut().zip(&x[row]).zip(&gain) {
+        let out = 4 * (t * p.y_pitch as usize + p.y_first as usize);
+        for ((y, x), gain) in y[out..out + n_channels].iter_mut().zip(&x[row]).zip(&gain) {
             *y = gain * x * scale;
         }
     }
@@ -81,10 +103,18 @@ fn cases(caps: &Caps) -> Vec<Case> {
                 cases.push(Case::new(name, sizes, move |g, inputs| {
                     let x = inputs.tensor(g, Rows::up_to(n_tokens + 1, Size::Tokens), n_channels, Dtype::F32);
                     let gain = inputs.tensor(g, 1, n_channels, Dtype::F32);
-                    record(g, x, gain, 1e-5, dtype, lanes, wg_size).map(|_| ())
+                    record(g, x, gain, 1e-5, Target::New(dtype), lanes, wg_size).map(|_| ())
                 }));
             }
         }
+        let sizes = Sizes { n_tokens: 3, ..Default::default() };
+        cases.push(Case::new(format!("3x36 of 100 {lanes}"), sizes, move |g, inputs| {
+            let rows = Rows::up_to(4, Size::Tokens);
+            let x = inputs.tensor(g, rows, 36, Dtype::F32);
+            let gain = inputs.tensor(g, 1, 36, Dtype::F32);
+            let y = inputs.tensor(g, rows, 100, Dtype::F32);
+            record(g, x, gain, 1e-5, Target::Columns { y, first: 24 }, lanes, wg_size).map(|_| ())
+        }));
     }
     cases
 }

@@ -13,7 +13,8 @@ pub enum Config<'a> {
     Hub { file: String, json: &'a Value },
 }
 
-/// The name of one setting: in GGUF (below the architecture's prefix) and in `config.json`.
+/// The name of one setting: in GGUF (below the architecture's prefix) and in `config.json`. Either may
+/// be several, divided by `|`, of which the first that is there counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Key(pub &'static str, pub &'static str);
 
@@ -53,18 +54,20 @@ impl<'a> Config<'a> {
     pub fn number(&self, key: Key) -> Result<Option<f64>> {
         match self {
             Config::Gguf(metadata) => {
-                let name = metadata.arch_key(key.0)?;
-                match metadata.get(&name) {
-                    None => Ok(None),
-                    Some(_) => number_of(metadata, &name).map(Some),
+                for name in key.0.split('|') {
+                    let name = metadata.arch_key(name)?;
+                    if metadata.get(&name).is_some() {
+                        return number_of(metadata, &name).map(Some);
+                    }
                 }
+                Ok(None)
             }
-            Config::Hub { file, json } => match json.get(key.1) {
-                None | Some(Value::Null) => Ok(None),
-                Some(value) => value
+            Config::Hub { file, json } => match present(json, key.1) {
+                None => Ok(None),
+                Some((name, value)) => value
                     .as_f64()
                     .map(Some)
-                    .ok_or_else(|| Error::file(file, format!("{}: expected a number, found {value}", key.1))),
+                    .ok_or_else(|| Error::file(file, format!("{name}: expected a number, found {value}"))),
             },
         }
     }
@@ -99,8 +102,10 @@ impl<'a> Config<'a> {
     /// A text.
     pub fn text(&self, key: Key) -> Option<&str> {
         match self {
-            Config::Gguf(metadata) => metadata.str(&metadata.arch_key(key.0).ok()?).ok(),
-            Config::Hub { json, .. } => json.get(key.1)?.as_str(),
+            Config::Gguf(metadata) => {
+                key.0.split('|').find_map(|name| metadata.str(&metadata.arch_key(name).ok()?).ok())
+            }
+            Config::Hub { json, .. } => present(json, key.1)?.1.as_str(),
         }
     }
 
@@ -116,12 +121,21 @@ impl<'a> Config<'a> {
     pub fn error(&self, key: Key, message: &str) -> Error {
         match self {
             Config::Gguf(metadata) => {
-                let name = metadata.arch_key(key.0).unwrap_or_else(|_| key.0.to_owned());
+                let name = metadata.arch_key(first(key.0)).unwrap_or_else(|_| key.0.to_owned());
                 Error::file("metadata", format!("{name}: {message}"))
             }
-            Config::Hub { file, .. } => Error::file(file, format!("{}: {message}", key.1)),
+            Config::Hub { file, .. } => Error::file(file, format!("{}: {message}", first(key.1))),
         }
     }
+}
+
+fn first(names: &str) -> &str {
+    names.split('|').next().unwrap_or(names)
+}
+
+/// The first of the names that the object has, and its value.
+fn present<'j, 'n>(json: &'j Value, names: &'n str) -> Option<(&'n str, &'j Value)> {
+    names.split('|').find_map(|name| Some((name, json.get(name).filter(|value| !value.is_null())?)))
 }
 
 fn number_of(metadata: &Metadata, name: &str) -> Result<f64> {

@@ -1,8 +1,9 @@
 //! The description of a decoder-only model. Fields name mechanisms, never models.
 
 use super::config::{Config, Key};
+use super::rotary::{self, Rope};
 use crate::error::{Error, Result};
-use crate::kernels::{Activation, Pairs, Scaling};
+use crate::kernels::Activation;
 
 /// A normalisation of rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,16 +12,34 @@ pub enum Norm {
     Layer { eps: f32 },
 }
 
-/// Rotary position embedding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    /// The first dimensions of each head, which rotate.
-    pub dim: usize,
-    pub pairs: Pairs,
-    pub base: f64,
-    /// The base of layers with a window, where it is another one.
-    pub local_base: Option<f64>,
-    pub scaling: Scaling,
+impl Norm {
+    pub fn eps(self) -> f32 {
+        let (Norm::Rms { eps } | Norm::Layer { eps }) = self;
+        eps
+    }
+}
+
+/// Where a layer's norms stand around its two halves, f = attention or feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// x + f(norm(x))
+    Before,
+    /// x + norm(f(norm(x)))
+    BeforeAndAfter,
+    /// x + norm(f(x))
+    After,
+    /// norm(x + f(x))
+    AfterResidual,
+}
+
+/// Whether queries and keys are normalised before they are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    None,
+    /// Each head for itself.
+    PerHead,
+    /// All heads of a token together.
+    Whole,
 }
 
 /// The second half of a layer.
@@ -30,6 +49,8 @@ pub enum FeedForward {
     Gated(Activation),
     /// down(f(up x))
     Plain(Activation),
+    /// The sum of the best `n_used` of `n_experts` gated networks, weighted by the router's softmax.
+    Experts { activation: Activation, n_experts: usize, n_used: usize, normalise: bool },
 }
 
 /// Everything the forward pass needs to know of a decoder.
@@ -47,18 +68,22 @@ pub struct Decoder {
     pub norm: Norm,
     /// Added to every norm's gain (files of some families store gain - 1).
     pub gain_offset: f32,
-    pub rope: Rope,
+    pub placement: NormPlacement,
+    /// Attention and feed-forward read the same input, and both are added to it.
+    pub parallel: bool,
+    pub rope: Option<Rope>,
+    /// A table of positions is added to the embedding, from this row on.
+    pub learned_positions: Option<usize>,
+    /// Scores fall with the distance, by a slope per head.
+    pub alibi: bool,
     /// Multiplied into the queries.
     pub q_scale: f32,
-    /// Normalises each head of q and k before the rotation.
-    pub qk_norm: bool,
+    pub qk_norm: QkNorm,
     /// Per layer: how many positions a token sees, itself included. `None` is all.
     pub windows: Vec<Option<u32>>,
     pub attention_soft_cap: Option<f32>,
     pub logit_soft_cap: Option<f32>,
     pub feed_forward: FeedForward,
-    /// Norms after attention and feed-forward too, before the residual is added.
-    pub post_norms: bool,
     pub embedding_scale: f32,
     /// The output head is the embedding.
     pub tied: bool,
@@ -67,11 +92,11 @@ pub struct Decoder {
 impl Decoder {
     /// The sizes that every decoder has, with the mechanisms of plain Llama-like models.
     pub fn sizes(config: &Config) -> Result<Decoder> {
-        let n_layers = config.usize(Key("block_count", "num_hidden_layers"))?;
-        let n_embd = config.usize(Key("embedding_length", "hidden_size"))?;
-        let n_heads = config.usize(Key("attention.head_count", "num_attention_heads"))?;
+        let n_layers = config.usize(Key("block_count", "num_hidden_layers|n_layer|num_layers"))?;
+        let n_embd = config.usize(Key("embedding_length", "hidden_size|n_embd"))?;
+        let heads = Key("attention.head_count", "num_attention_heads|n_head|num_heads");
+        let n_heads = config.usize(heads)?;
         let n_kv_heads = config.usize_or(Key("attention.head_count_kv", "num_key_value_heads"), n_heads)?;
-        let heads = Key("attention.head_count", "num_attention_heads");
         if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
             return Err(config.error(heads, &format!("{n_heads} heads cannot share {n_kv_heads} key heads")));
         }
@@ -87,36 +112,49 @@ impl Decoder {
                 "heads of {head_dim} dimensions; the attention kernels take multiples of 4 up to 256"
             )));
         }
-        let eps = config.f64_or(Key("attention.layer_norm_rms_epsilon", "rms_norm_eps"), 1e-5)? as f32;
         Ok(Decoder {
             n_layers,
             n_embd,
             n_heads,
             n_kv_heads,
             head_dim,
-            n_ff: config.usize(Key("feed_forward_length", "intermediate_size"))?,
+            n_ff: config.usize_or(
+                Key("feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size"),
+                4 * n_embd,
+            )?,
             // Read off the embedding when the weights are loaded.
             n_vocab: config.usize_or(Key("vocab_size", "vocab_size"), 0)?,
-            n_context: config.usize_or(Key("context_length", "max_position_embeddings"), 2048)?,
-            norm: Norm::Rms { eps },
+            n_context: config.usize_or(Key("context_length", "max_position_embeddings|n_positions"), 2048)?,
+            norm: Norm::Rms { eps: eps(config)? },
             gain_offset: 0.0,
-            rope: Rope {
-                dim: config.usize_or(Key("rope.dimension_count", "rope_dim"), head_dim)?.min(head_dim),
-                pairs: Pairs::Halves,
-                base: config.f64_or(Key("rope.freq_base", "rope_theta"), 10_000.0)?,
-                local_base: None,
-                scaling: scaling(config)?,
-            },
+            placement: NormPlacement::Before,
+            parallel: false,
+            rope: Some(rotary::of(config, head_dim)?),
+            learned_positions: None,
+            alibi: false,
             q_scale: 1.0 / (head_dim as f32).sqrt(),
-            qk_norm: false,
+            qk_norm: QkNorm::None,
             windows: vec![None; n_layers],
             attention_soft_cap: None,
             logit_soft_cap: None,
-            feed_forward: FeedForward::Gated(Activation::Silu),
-            post_norms: false,
+            feed_forward: FeedForward::Gated(activation(config, Activation::Silu)?),
             embedding_scale: 1.0,
             tied: config.flag("tie_word_embeddings", false),
         })
+    }
+
+    /// As [`Decoder::sizes`], for models with layer norms, biases and a plain feed-forward network.
+    pub fn with_layer_norms(config: &Config, default: Activation) -> Result<Decoder> {
+        let mut decoder = Decoder::sizes(config)?;
+        decoder.norm = Norm::Layer { eps: eps(config)? };
+        decoder.feed_forward = FeedForward::Plain(activation(config, default)?);
+        Ok(decoder)
+    }
+
+    /// The window of `window` positions in the layers that `is_local` names.
+    pub fn set_windows(&mut self, window: usize, is_local: impl Fn(usize) -> bool) {
+        let window = (window > 0).then_some(window as u32);
+        self.windows = (0..self.n_layers).map(|layer| window.filter(|_| is_local(layer))).collect();
     }
 
     /// Bytes of KV cache per position of one sequence, all layers together.
@@ -126,51 +164,26 @@ impl Decoder {
     }
 }
 
-/// How the rotations are stretched for contexts longer than the model was trained on.
-fn scaling(config: &Config) -> Result<Scaling> {
-    let Some(json) = config.json("rope_scaling") else { return gguf_scaling(config) };
-    let number = |name: &str| json.get(name).and_then(serde_json::Value::as_f64);
-    let kind = json.get("rope_type").or(json.get("type")).and_then(serde_json::Value::as_str).unwrap_or("");
-    let key = Key("rope.scaling.type", "rope_scaling");
-    let needed =
-        |name: &str| number(name).ok_or_else(|| config.error(key, &format!("expected a number {name}")));
-    let n_context = config.f64_or(Key("context_length", "max_position_embeddings"), 2048.0)?;
-    let original_context = number("original_max_position_embeddings").unwrap_or(n_context);
-    match kind {
-        "default" => Ok(Scaling::None),
-        "linear" => Ok(Scaling::Linear { factor: needed("factor")? }),
-        "llama3" => Ok(Scaling::Llama3 {
-            factor: needed("factor")?,
-            low_freq_factor: needed("low_freq_factor")?,
-            high_freq_factor: needed("high_freq_factor")?,
-            original_context,
-        }),
-        "yarn" => Ok(Scaling::Yarn {
-            factor: needed("factor")?,
-            original_context,
-            beta_fast: number("beta_fast").unwrap_or(32.0),
-            beta_slow: number("beta_slow").unwrap_or(1.0),
-            attention_factor: number("attention_factor"),
-        }),
-        _ => {
-            Err(Error::Unsupported(format!("rope scaling \"{kind}\"; known: default, linear, llama3, yarn")))
-        }
-    }
+fn eps(config: &Config) -> Result<f32> {
+    let key = Key(
+        "attention.layer_norm_rms_epsilon|attention.layer_norm_epsilon",
+        "rms_norm_eps|layer_norm_epsilon|layer_norm_eps|norm_epsilon",
+    );
+    Ok(config.f64_or(key, 1e-5)? as f32)
 }
 
-fn gguf_scaling(config: &Config) -> Result<Scaling> {
-    let factor = config.f64_or(Key("rope.scaling.factor", ""), 1.0)?;
-    let n_context = config.f64_or(Key("context_length", ""), 2048.0)?;
-    match config.text(Key("rope.scaling.type", "")) {
-        None | Some("none") => Ok(Scaling::None),
-        Some("linear") => Ok(Scaling::Linear { factor }),
-        Some("yarn") => Ok(Scaling::Yarn {
-            factor,
-            original_context: config.f64_or(Key("rope.scaling.original_context_length", ""), n_context)?,
-            beta_fast: 32.0,
-            beta_slow: 1.0,
-            attention_factor: None,
-        }),
-        Some(kind) => Err(Error::Unsupported(format!("rope scaling \"{kind}\"; known: none, linear, yarn"))),
+/// The activation that the file names, or the family's.
+pub fn activation(config: &Config, default: Activation) -> Result<Activation> {
+    let key = Key("", "hidden_activation|hidden_act|activation_function|activation");
+    match config.text(key) {
+        None => Ok(default),
+        Some("silu" | "swish") => Ok(Activation::Silu),
+        Some("relu") => Ok(Activation::Relu),
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_python_tanh") => Ok(Activation::GeluTanh),
+        Some("quick_gelu") => Ok(Activation::GeluQuick),
+        Some(other) => Err(Error::Unsupported(format!(
+            "activation \"{other}\"; known: silu, relu, gelu, gelu_new, gelu_pytorch_tanh, quick_gelu"
+        ))),
     }
 }

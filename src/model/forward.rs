@@ -2,9 +2,9 @@
 //!
 //! It sees a flat list of tokens, each with a position and a slot; see [`crate::kernels::Batch`].
 
-use super::decoder::{Decoder, FeedForward, Norm};
-use super::load::{GateUp, Layer, Model};
-use crate::error::Result;
+use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
+use super::load::{Ffn, Layer, Linear, Model, NormWeights};
+use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Size};
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};
 use crate::kernels::{self as k, Batch, Epilogue, Kv, RopeTable, Sampled, Sampler};
@@ -50,15 +50,22 @@ pub struct Pass {
 /// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored.
 pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype) -> Result<Pass> {
     let (d, tensors) = (&model.decoder, &model.tensors);
-    let x = k::embed(g, &step.batch, &tensors.embedding, d.embedding_scale)?;
+    let mut x = k::embed(g, &step.batch, &tensors.embedding, d.embedding_scale)?;
+    if let Some(positions) = &tensors.positions {
+        let by_position = Batch { ids: step.batch.positions, ..step.batch };
+        let p = k::embed(g, &by_position, positions, 1.0)?;
+        k::add(g, x, p)?;
+    }
+    if let Some(weights) = &tensors.embedding_norm {
+        x = norm(g, d, x, weights, Dtype::F32)?;
+    }
     for (i, layer) in tensors.layers.iter().enumerate() {
-        attention(g, d, layer, step, i, x, real)?;
-        feed_forward(g, d, layer, x, real)?;
+        x = self::layer(g, d, layer, step, i, x, real)?;
     }
     let outputs = Rows::up_to(step.n_outputs, Size::Outputs);
     let last = k::gather_rows(g, x, step.batch.outputs, outputs)?;
-    let h = norm(g, d, last, &tensors.output_norm, real)?;
-    let logits = k::linear(g, h, &tensors.head, None, Epilogue::Store)?;
+    let h = optional_norm(g, d, last, tensors.output_norm.as_ref(), real)?;
+    let logits = linear(g, h, &tensors.head, Epilogue::Store)?;
     if let Some(cap) = d.logit_soft_cap {
         k::soft_cap(g, logits, cap)?;
     }
@@ -81,7 +88,8 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
     Ok(pass)
 }
 
-fn attention(
+/// x after one layer.
+fn layer(
     g: &mut Graph,
     d: &Decoder,
     layer: &Layer,
@@ -89,17 +97,57 @@ fn attention(
     i: usize,
     x: Tensor,
     real: Dtype,
-) -> Result<()> {
-    let h = norm(g, d, x, &layer.attention_norm, real)?;
+) -> Result<Tensor> {
+    let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), real)?;
+    // In parallel, the feed-forward network reads what attention reads.
+    let parallel = match (d.parallel, &layer.ffn_norm) {
+        (true, Some(weights)) => Some(norm(g, d, x, weights, real)?),
+        (true, None) => Some(h),
+        (false, _) => None,
+    };
+    let a = attention(g, d, layer, step, i, h, real)?;
+    let x = residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())?;
+    let h = match parallel {
+        Some(h) => h,
+        None => optional_norm(g, d, x, layer.ffn_norm.as_ref(), real)?,
+    };
+    feed_forward(g, d, layer, x, h, real)
+}
+
+/// What attention makes of `h`, before the output matrix.
+fn attention(
+    g: &mut Graph,
+    d: &Decoder,
+    layer: &Layer,
+    step: &Step,
+    i: usize,
+    h: Tensor,
+    real: Dtype,
+) -> Result<Tensor> {
     let n_columns = (d.n_heads + 2 * d.n_kv_heads) * d.head_dim;
-    let qkv = g.temp("qkv", x.rows, n_columns, Dtype::F32);
-    for (weight, first) in &layer.qkv {
-        k::linear(g, h, weight, None, Epilogue::StoreAt { y: qkv, first: *first })?;
+    let qkv = g.temp("qkv", h.rows, n_columns, Dtype::F32);
+    for (j, (part, first)) in layer.qkv.iter().enumerate() {
+        let normed = match (&layer.qk_norm, d.qk_norm) {
+            (Some((q, k)), QkNorm::Whole) if j < 2 => Some(if j == 0 { q } else { k }),
+            _ => None,
+        };
+        match normed {
+            Some(weights) => {
+                let y = linear(g, h, part, Epilogue::Store)?;
+                let gain = vector(g, &weights.gain, weights.len);
+                k::rms_norm_at(g, y, gain, d.norm.eps(), qkv, *first)?;
+            }
+            None => {
+                linear(g, h, part, Epilogue::StoreAt { y: qkv, first: *first })?;
+            }
+        }
     }
-    let qk_norm = layer.qk_norm.as_ref().map(|(q, k)| {
-        let (Norm::Rms { eps } | Norm::Layer { eps }) = d.norm;
-        (vector(g, q, d.head_dim), vector(g, k, d.head_dim), eps)
-    });
+    let qk_norm = match (&layer.qk_norm, d.qk_norm) {
+        (Some((q, k)), QkNorm::PerHead) => {
+            Some((vector(g, &q.gain, q.len), vector(g, &k.gain, k.len), d.norm.eps()))
+        }
+        _ => None,
+    };
     let window = d.windows[i];
     let rope = match window {
         Some(_) if step.rope_local.is_some() => step.rope_local.as_ref(),
@@ -109,8 +157,8 @@ fn attention(
         n_heads: d.n_heads,
         n_kv_heads: d.n_kv_heads,
         head_dim: d.head_dim,
-        rope_dim: d.rope.dim,
-        pairs: d.rope.pairs,
+        rope_dim: d.rope.as_ref().map_or(0, |rope| rope.dim),
+        pairs: d.rope.as_ref().map_or(k::Pairs::Halves, |rope| rope.pairs),
         q_scale: d.q_scale,
         qk_norm,
     };
@@ -121,55 +169,103 @@ fn attention(
         head_dim: d.head_dim,
         window,
         soft_cap: d.attention_soft_cap,
+        alibi: d.alibi,
         max_context: step.max_context,
     };
-    let a = k::attention(g, q, &step.batch, &step.kv[i], &attention, real)?;
-    residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())
+    k::attention(g, q, &step.batch, &step.kv[i], &attention, real)
 }
 
-fn feed_forward(g: &mut Graph, d: &Decoder, layer: &Layer, x: Tensor, real: Dtype) -> Result<()> {
-    let h = norm(g, d, x, &layer.ffn_norm, real)?;
-    let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = d.feed_forward;
-    let h = match &layer.gate_up {
-        GateUp::Interleaved(weight) => {
-            k::linear(g, h, weight, None, Epilogue::Gated { activation, dtype: real })?
+/// x with the feed-forward network of `h` added.
+fn feed_forward(
+    g: &mut Graph,
+    d: &Decoder,
+    layer: &Layer,
+    x: Tensor,
+    h: Tensor,
+    real: Dtype,
+) -> Result<Tensor> {
+    let (FeedForward::Gated(activation)
+    | FeedForward::Plain(activation)
+    | FeedForward::Experts { activation, .. }) = d.feed_forward;
+    let post = layer.post_ffn_norm.as_ref();
+    match &layer.ffn {
+        Ffn::Gated { gate_up, down } => {
+            let h = linear(g, h, gate_up, Epilogue::Gated { activation, dtype: real })?;
+            residual(g, d, x, h, down, post)
         }
-        GateUp::Apart { gate, up } => {
-            let gate = k::linear(g, h, gate, None, Epilogue::Store)?;
-            let up = k::linear(g, h, up, None, Epilogue::Store)?;
-            k::glu(g, gate, up, activation, real)?
+        Ffn::GatedApart { gate, up, down } => {
+            let gate = linear(g, h, gate, Epilogue::Store)?;
+            let up = linear(g, h, up, Epilogue::Store)?;
+            let h = k::glu(g, gate, up, activation, real)?;
+            residual(g, d, x, h, down, post)
         }
-        GateUp::Plain(weight) => {
-            k::linear(g, h, weight, None, Epilogue::Activate { activation, dtype: real })?
+        Ffn::Plain { up, down } => {
+            let h = linear(g, h, up, Epilogue::Activate { activation, dtype: real })?;
+            residual(g, d, x, h, down, post)
         }
-    };
-    residual(g, d, x, h, &layer.down, layer.post_ffn_norm.as_ref())
+        Ffn::Experts { router, gate_up, down } => {
+            let FeedForward::Experts { n_used, normalise, n_experts, .. } = d.feed_forward else {
+                return Err(Error::Unsupported("experts without a description of them".into()));
+            };
+            let scores = k::linear(g, h, router, None, Epilogue::Store)?;
+            let routes = k::route(g, scores, n_used, normalise)?;
+            let h = k::expert_gate_up(g, h, gate_up, n_experts, &routes, activation, real)?;
+            k::expert_down(g, h, down, &routes, x)?;
+            Ok(x)
+        }
+    }
 }
 
-/// x += W h, or x += norm(W h) where there is a norm after the layer.
+/// x + W h, with a norm before or after the addition where there is one.
 fn residual(
     g: &mut Graph,
     d: &Decoder,
     x: Tensor,
     h: Tensor,
-    weight: &crate::graph::PackedWeight,
-    post_norm: Option<&Buffer>,
-) -> Result<()> {
+    weight: &Linear,
+    post_norm: Option<&NormWeights>,
+) -> Result<Tensor> {
     match post_norm {
-        None => k::linear(g, h, weight, None, Epilogue::Residual { y: x }).map(|_| ()),
-        Some(gain) => {
-            let y = k::linear(g, h, weight, None, Epilogue::Store)?;
-            let y = norm(g, d, y, gain, Dtype::F32)?;
-            k::add(g, x, y)
+        None => linear(g, h, weight, Epilogue::Residual { y: x }),
+        Some(weights) if d.placement == NormPlacement::AfterResidual => {
+            linear(g, h, weight, Epilogue::Residual { y: x })?;
+            norm(g, d, x, weights, Dtype::F32)
+        }
+        Some(weights) => {
+            let y = linear(g, h, weight, Epilogue::Store)?;
+            let y = norm(g, d, y, weights, Dtype::F32)?;
+            k::add(g, x, y)?;
+            Ok(x)
         }
     }
 }
 
-fn norm(g: &mut Graph, d: &Decoder, x: Tensor, gain: &Buffer, dtype: Dtype) -> Result<Tensor> {
-    let gain = vector(g, gain, x.n_columns);
+fn linear(g: &mut Graph, x: Tensor, linear: &Linear, epilogue: Epilogue) -> Result<Tensor> {
+    let bias = linear.bias.as_ref().map(|bias| vector(g, bias, linear.weight.n_rows));
+    k::linear(g, x, &linear.weight, bias, epilogue)
+}
+
+fn optional_norm(
+    g: &mut Graph,
+    d: &Decoder,
+    x: Tensor,
+    weights: Option<&NormWeights>,
+    dtype: Dtype,
+) -> Result<Tensor> {
+    match weights {
+        Some(weights) => norm(g, d, x, weights, dtype),
+        None => Ok(x),
+    }
+}
+
+fn norm(g: &mut Graph, d: &Decoder, x: Tensor, weights: &NormWeights, dtype: Dtype) -> Result<Tensor> {
+    let gain = vector(g, &weights.gain, weights.len);
     match d.norm {
         Norm::Rms { eps } => k::rms_norm(g, x, gain, eps, dtype),
-        Norm::Layer { eps } => k::layer_norm(g, x, gain, None, eps, dtype),
+        Norm::Layer { eps } => {
+            let bias = weights.bias.as_ref().map(|bias| vector(g, bias, weights.len));
+            k::layer_norm(g, x, gain, bias, eps, dtype)
+        }
     }
 }
 

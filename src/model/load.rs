@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::arch;
+use super::arch::{self, Architecture, QkvLayout};
 use super::config::Config;
-use super::decoder::{Decoder, FeedForward};
+use super::decoder::{Decoder, FeedForward, NormPlacement, QkNorm};
 use super::names::hub_name;
+use super::source::{Finder, Part};
 use super::vocab;
 use crate::error::{Bytes, Error, Result};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::PackedWeight;
-use crate::tensor::Shape;
 use crate::text::Tokenizer;
-use crate::weights::{TensorInfo, Weights};
+use crate::weights::Weights;
 
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
@@ -43,42 +43,74 @@ pub struct Model {
     pub weight_bytes: u64,
 }
 
+/// A matrix and the bias that is added to its product.
+pub struct Linear {
+    /// (n_rows, n_columns)
+    pub weight: PackedWeight,
+    /// (n_rows)
+    pub bias: Option<Buffer>,
+}
+
+/// The vectors of a normalisation, (n_channels) each.
+pub struct NormWeights {
+    pub gain: Buffer,
+    pub bias: Option<Buffer>,
+    pub len: usize,
+}
+
 /// The weights of a decoder.
 pub struct Tensors {
     /// (n_vocab, n_embd)
     pub embedding: PackedWeight,
+    /// (n_positions, n_embd)
+    pub positions: Option<PackedWeight>,
+    pub embedding_norm: Option<NormWeights>,
     /// (n_vocab, n_embd), the embedding where they are tied.
-    pub head: PackedWeight,
-    /// (n_embd)
-    pub output_norm: Buffer,
+    pub head: Linear,
+    pub output_norm: Option<NormWeights>,
     pub layers: Vec<Layer>,
 }
 
 /// The weights of one layer.
 pub struct Layer {
-    /// (n_embd)
-    pub attention_norm: Buffer,
+    pub attention_norm: Option<NormWeights>,
     /// Parts of (n_heads * head_dim + 2 * n_kv_heads * head_dim, n_embd), one per run of rows of the
-    /// same format, and the first row of each.
-    pub qkv: Vec<(PackedWeight, usize)>,
-    /// (head_dim) each
-    pub qk_norm: Option<(Buffer, Buffer)>,
+    /// same format (or one each for q, k and v), and the first row of each.
+    pub qkv: Vec<(Linear, usize)>,
+    pub qk_norm: Option<(NormWeights, NormWeights)>,
     /// (n_embd, n_heads * head_dim)
-    pub attention_output: PackedWeight,
-    /// (n_embd)
-    pub post_attention_norm: Option<Buffer>,
-    pub ffn_norm: Buffer,
-    /// (2 * n_ff, n_embd), gate and up rows in turn; or the two apart where their formats differ.
-    pub gate_up: GateUp,
-    /// (n_embd, n_ff)
-    pub down: PackedWeight,
-    pub post_ffn_norm: Option<Buffer>,
+    pub attention_output: Linear,
+    pub post_attention_norm: Option<NormWeights>,
+    /// Absent where attention and feed-forward share one norm.
+    pub ffn_norm: Option<NormWeights>,
+    pub ffn: Ffn,
+    pub post_ffn_norm: Option<NormWeights>,
 }
 
-pub enum GateUp {
-    Interleaved(PackedWeight),
-    Apart { gate: PackedWeight, up: PackedWeight },
-    Plain(PackedWeight),
+/// A feed-forward network.
+pub enum Ffn {
+    /// (2 * n_ff, n_embd), gate and up rows in turn; (n_embd, n_ff)
+    Gated {
+        gate_up: Linear,
+        down: Linear,
+    },
+    /// Where the formats of gate and up differ.
+    GatedApart {
+        gate: Linear,
+        up: Linear,
+        down: Linear,
+    },
+    Plain {
+        up: Linear,
+        down: Linear,
+    },
+    /// (n_experts, n_embd); (n_experts * 2 * n_ff, n_embd), gate and up rows in turn;
+    /// (n_experts * n_embd, n_ff)
+    Experts {
+        router: PackedWeight,
+        gate_up: PackedWeight,
+        down: PackedWeight,
+    },
 }
 
 impl Model {
@@ -100,10 +132,17 @@ impl Model {
             Err(_) if options.tokenizer_optional => None,
             Err(error) => return Err(error),
         };
-        let mut loader =
-            Loader { gpu, weights: &weights, post_norms: decoder.post_norms, done: 0, sent: 0, progress };
+        let mut loader = Loader {
+            gpu,
+            finder: Finder { weights: &weights, names: architecture.hub_names },
+            architecture,
+            layout: (architecture.qkv)(&config),
+            transposed: architecture.transposed && config.is_hub(),
+            done: 0,
+            progress,
+        };
         let tensors = loader.tensors(&mut decoder)?;
-        let weight_bytes = loader.sent;
+        let weight_bytes = loader.done;
         gpu.wait()?;
         Ok(Model {
             gpu: gpu.clone(),
@@ -129,7 +168,8 @@ pub fn describe(weights: &Weights) -> Result<(&'static str, Decoder)> {
     let config = Config::of(weights);
     let architecture = arch::of(&config)?;
     let mut decoder = (architecture.describe)(&config)?;
-    if let Some(embedding) = find(weights, "token_embd.weight", decoder.post_norms) {
+    let finder = Finder { weights, names: architecture.hub_names };
+    if let Some(embedding) = finder.find("token_embd.weight") {
         decoder.n_vocab = embedding.shape.n_rows();
     }
     Ok((architecture.title, decoder))
@@ -137,176 +177,291 @@ pub fn describe(weights: &Weights) -> Result<(&'static str, Decoder)> {
 
 struct Loader<'a> {
     gpu: &'a Gpu,
-    weights: &'a Weights,
-    post_norms: bool,
+    finder: Finder<'a>,
+    architecture: &'static Architecture,
+    layout: QkvLayout,
+    /// Linear layers stand as (n_columns, n_rows) in the file.
+    transposed: bool,
     done: u64,
-    sent: u64,
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
-fn find<'a>(weights: &'a Weights, name: &str, post_norms: bool) -> Option<&'a TensorInfo> {
-    weights.find(name).or_else(|| {
-        let hub = hub_name(name, post_norms)?;
-        // Some families put the decoder below a further prefix.
-        weights.find(&hub).or_else(|| weights.find(&format!("language_model.{hub}")))
-    })
-}
-
 impl<'a> Loader<'a> {
-    fn find(&self, name: &str) -> Option<&'a TensorInfo> {
-        find(self.weights, name, self.post_norms)
-    }
-
-    fn required(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.find(name).ok_or_else(|| {
-            let hub = hub_name(name, self.post_norms).map(|hub| format!(" nor {hub}")).unwrap_or_default();
-            Error::tensor(name, format!("the file has neither it{hub}, which this architecture needs"))
-        })
-    }
-
     fn tensors(&mut self, d: &mut Decoder) -> Result<Tensors> {
-        let embedding = self.required("token_embd.weight")?;
-        d.n_vocab = embedding.shape.n_rows();
-        let embedding = self.matrix("token_embd.weight", d.n_vocab, d.n_embd)?;
-        let head = match self.find("output.weight") {
-            Some(_) if !(d.tied) => self.matrix("output.weight", d.n_vocab, d.n_embd)?,
-            _ => embedding.clone(),
+        d.n_vocab = self.finder.required("token_embd.weight")?.shape.n_rows();
+        let part = self.finder.part("token_embd.weight", false)?.expect(d.n_vocab, d.n_embd)?;
+        let embedding = self.upload("token_embd", &[part])?;
+        let positions = match d.learned_positions {
+            Some(first) => {
+                let part = self.finder.part("position_embd.weight", false)?;
+                if part.n_rows() <= first {
+                    return Err(Error::tensor(part.name, format!("has no positions from row {first} on")));
+                }
+                let n = part.n_rows();
+                let part = part.pick(first..n).expect(n - first, d.n_embd)?;
+                d.n_context = d.n_context.min(n - first);
+                Some(self.upload("position_embd", &[part])?)
+            }
+            None => None,
         };
-        d.tied = self.find("output.weight").is_none() || d.tied;
-        let output_norm = self.gain("output_norm.weight", d.n_embd, d.gain_offset)?;
-        let layers = (0..d.n_layers).map(|i| self.layer(d, i)).collect::<Result<_>>()?;
-        Ok(Tensors { embedding, head, output_norm, layers })
+        d.tied |= self.finder.find("output.weight").is_none();
+        let head = match d.tied {
+            true => Linear { weight: embedding.clone(), bias: self.bias("output", d.n_vocab)? },
+            false => self.linear_as("output", d.n_vocab, d.n_embd, false)?,
+        };
+        let output_norm = match d.placement {
+            NormPlacement::AfterResidual => None,
+            _ => Some(self.norm("output_norm", d.n_embd, d)?),
+        };
+        Ok(Tensors {
+            embedding,
+            positions,
+            embedding_norm: self.optional_norm("token_embd_norm", d.n_embd, d)?,
+            head,
+            output_norm,
+            layers: (0..d.n_layers).map(|i| self.layer(d, i)).collect::<Result<_>>()?,
+        })
     }
 
     fn layer(&mut self, d: &Decoder, i: usize) -> Result<Layer> {
-        let name = |tensor: &str| format!("blk.{i}.{tensor}.weight");
-        let (n_q, n_kv) = (d.n_heads * d.head_dim, d.n_kv_heads * d.head_dim);
-        let qkv = self.joined(&[
-            (name("attn_q"), n_q, d.n_embd),
-            (name("attn_k"), n_kv, d.n_embd),
-            (name("attn_v"), n_kv, d.n_embd),
-        ])?;
-        let qk_norm = match d.qk_norm {
-            true => Some((
-                self.gain(&name("attn_q_norm"), d.head_dim, d.gain_offset)?,
-                self.gain(&name("attn_k_norm"), d.head_dim, d.gain_offset)?,
-            )),
-            false => None,
+        let name = |tensor: &str| format!("blk.{i}.{tensor}");
+        let (before, after) = match d.placement {
+            NormPlacement::Before => (true, false),
+            NormPlacement::BeforeAndAfter => (true, true),
+            NormPlacement::After | NormPlacement::AfterResidual => (false, true),
         };
-        let post = |this: &mut Self, tensor: &str| match d.post_norms {
-            true => this.gain(&name(tensor), d.n_embd, d.gain_offset).map(Some),
+        let norm = |this: &mut Self, tensor: &str, wanted: bool| match wanted {
+            true => this.norm(&name(tensor), d.n_embd, d).map(Some),
             false => Ok(None),
         };
+        let qk_norm = match d.qk_norm {
+            QkNorm::None => None,
+            QkNorm::PerHead => Some((d.head_dim, d.head_dim)),
+            QkNorm::Whole => Some((d.n_heads * d.head_dim, d.n_kv_heads * d.head_dim)),
+        };
+        let attention_norm = norm(self, "attn_norm", before)?;
+        let ffn_norm = match d.parallel {
+            true => self.optional_norm(&name("ffn_norm"), d.n_embd, d)?,
+            false => norm(self, "ffn_norm", before)?,
+        };
         Ok(Layer {
-            attention_norm: self.gain(&name("attn_norm"), d.n_embd, d.gain_offset)?,
-            qkv,
-            qk_norm,
-            attention_output: self.matrix(&name("attn_output"), d.n_embd, n_q)?,
-            post_attention_norm: post(self, "post_attention_norm")?,
-            ffn_norm: self.gain(&name("ffn_norm"), d.n_embd, d.gain_offset)?,
-            gate_up: self.gate_up(d, i)?,
-            down: self.matrix(&name("ffn_down"), d.n_embd, d.n_ff)?,
-            post_ffn_norm: post(self, "post_ffw_norm")?,
+            attention_norm,
+            qkv: self.qkv(d, i)?,
+            qk_norm: match qk_norm {
+                Some((q, k)) => {
+                    Some((self.norm(&name("attn_q_norm"), q, d)?, self.norm(&name("attn_k_norm"), k, d)?))
+                }
+                None => None,
+            },
+            attention_output: self.linear(&name("attn_output"), d.n_embd, d.n_heads * d.head_dim)?,
+            post_attention_norm: norm(self, "post_attention_norm", after)?,
+            ffn_norm,
+            ffn: self.ffn(d, i)?,
+            post_ffn_norm: norm(self, "post_ffw_norm", after)?,
         })
     }
 
-    fn gate_up(&mut self, d: &Decoder, i: usize) -> Result<GateUp> {
-        let (gate_name, up_name) = (format!("blk.{i}.ffn_gate.weight"), format!("blk.{i}.ffn_up.weight"));
-        if let FeedForward::Plain(_) = d.feed_forward {
-            return Ok(GateUp::Plain(self.matrix(&up_name, d.n_ff, d.n_embd)?));
-        }
-        let gate = self.shaped(&gate_name, d.n_ff, d.n_embd)?;
-        let up = self.shaped(&up_name, d.n_ff, d.n_embd)?;
-        if gate.format != up.format || d.n_ff % 2 != 0 {
-            return Ok(GateUp::Apart {
-                gate: self.matrix(&gate_name, d.n_ff, d.n_embd)?,
-                up: self.matrix(&up_name, d.n_ff, d.n_embd)?,
-            });
-        }
-        let weights = self.weights;
-        let row = |i: usize| weights.row(if i % 2 == 0 { gate } else { up }, i / 2);
-        let packed = PackedWeight::upload(
-            self.gpu,
-            &format!("blk.{i}.gate_up"),
-            gate.format,
-            2 * d.n_ff,
-            d.n_embd,
-            &row,
-        )?;
-        self.count(gate);
-        self.count(up);
-        Ok(GateUp::Interleaved(packed))
-    }
-
-    /// Weights with the same input, joined by rows where they have the same format.
-    fn joined(&mut self, parts: &[(String, usize, usize)]) -> Result<Vec<(PackedWeight, usize)>> {
-        let infos: Vec<_> =
-            parts.iter().map(|(name, n, k)| self.shaped(name, *n, *k)).collect::<Result<Vec<_>>>()?;
-        let mut joined = Vec::new();
-        let (mut start, mut first) = (0, 0);
-        while start < infos.len() {
-            let same = |info: &&&TensorInfo| info.format == infos[start].format;
-            let run: Vec<&TensorInfo> = infos[start..].iter().take_while(same).copied().collect();
-            let n_rows: usize = run.iter().map(|info| info.shape.n_rows()).sum();
-            let weights = self.weights;
-            let row = |mut i: usize| -> &[u8] {
-                for info in &run {
-                    if i < info.shape.n_rows() {
-                        return weights.row(info, i);
-                    }
-                    i -= info.shape.n_rows();
-                }
-                &[]
+    /// The rows of q, then k, then v, however the file has them.
+    fn qkv(&mut self, d: &Decoder, i: usize) -> Result<Vec<(Linear, usize)>> {
+        let (n_q, n_kv, head_dim) = (d.n_heads * d.head_dim, d.n_kv_heads * d.head_dim, d.head_dim);
+        let n_rows = n_q + 2 * n_kv;
+        let fused = format!("blk.{i}.attn_qkv");
+        let fused_weight = format!("{fused}.weight");
+        let mut runs: Vec<(PackedWeight, usize)> = Vec::new();
+        let mut bias: Option<Vec<f32>> = None;
+        if self.finder.find(&fused_weight).is_some() {
+            let order: Vec<usize> = match self.layout {
+                QkvLayout::InTurn => (0..n_rows).collect(),
+                // Each head's q, k and v stand together.
+                QkvLayout::ByHead => (0..3)
+                    .flat_map(|which| (0..d.n_heads).map(move |head| (head * 3 + which) * head_dim))
+                    .flat_map(|first| first..first + head_dim)
+                    .collect(),
             };
-            let (name, n_columns) = (&parts[start].0, parts[start].2);
-            let packed = PackedWeight::upload(self.gpu, name, run[0].format, n_rows, n_columns, &row)?;
-            for info in &run {
-                self.count(info);
+            let part = self.finder.part(&fused_weight, self.transposed)?.expect(n_rows, d.n_embd)?;
+            let values = self.finder.vector(&format!("{fused}.bias"), n_rows)?;
+            bias = values.map(|values| order.iter().map(|&row| values[row]).collect());
+            runs.push((self.upload(&fused, &[part.pick(order)])?, 0));
+        } else {
+            let parts = [("attn_q", n_q), ("attn_k", n_kv), ("attn_v", n_kv)];
+            let mut loaded = Vec::new();
+            for (tensor, n) in parts {
+                let name = format!("blk.{i}.{tensor}");
+                let part =
+                    self.finder.part(&format!("{name}.weight"), self.transposed)?.expect(n, d.n_embd)?;
+                loaded.push(part);
+                if let Some(values) = self.finder.vector(&format!("{name}.bias"), n)? {
+                    // Where one has a bias, the others have one of zeros.
+                    let first = parts.iter().take_while(|(other, _)| *other != tensor).map(|(_, n)| n).sum();
+                    let all = bias.get_or_insert_with(|| vec![0.0; n_rows]);
+                    all[first..first + n].copy_from_slice(&values);
+                }
             }
-            joined.push((packed, first));
-            first += n_rows;
-            start += run.len();
+            // Norms over all heads need q, k and v apart.
+            let apart = d.qk_norm == QkNorm::Whole;
+            let (mut start, mut first) = (0, 0);
+            while start < loaded.len() {
+                let same = |part: &&Part| part.format == loaded[start].format;
+                let n = if apart { 1 } else { loaded[start..].iter().take_while(same).count() };
+                let weight = self.upload(&format!("blk.{i}.attn_qkv"), &loaded[start..start + n])?;
+                let n_rows = weight.n_rows;
+                runs.push((weight, first));
+                first += n_rows;
+                start += n;
+            }
         }
-        Ok(joined)
+        let runs = runs.into_iter().map(|(weight, first)| {
+            let bias = bias.as_ref().map(|all| self.floats("bias", &all[first..first + weight.n_rows]));
+            Ok((Linear { weight, bias: bias.transpose()? }, first))
+        });
+        runs.collect()
     }
 
-    /// A tensor of the file, checked for its shape.
-    fn shaped(&self, name: &str, n_rows: usize, n_columns: usize) -> Result<&'a TensorInfo> {
-        let info = self.required(name)?;
-        if (info.shape.n_rows(), info.shape.n_columns()) != (n_rows, n_columns) {
-            let expected = Shape::new([n_rows, n_columns]);
-            return Err(Error::tensor(&info.name, format!("expected {expected}, file has {}", info.shape)));
+    fn ffn(&mut self, d: &Decoder, i: usize) -> Result<Ffn> {
+        let name = |tensor: &str| format!("blk.{i}.{tensor}");
+        if let FeedForward::Experts { n_experts, .. } = d.feed_forward {
+            return self.experts(d, i, n_experts);
         }
-        Ok(info)
+        let down = self.linear(&name("ffn_down"), d.n_embd, d.n_ff)?;
+        if let FeedForward::Plain(_) = d.feed_forward {
+            return Ok(Ffn::Plain { up: self.linear(&name("ffn_up"), d.n_ff, d.n_embd)?, down });
+        }
+        let (gate, up) = match self.finder.find(&name("ffn_gate.weight")) {
+            Some(_) => (self.part(&name("ffn_gate"))?, self.part(&name("ffn_up"))?),
+            // Gate and up in one tensor, the gate first.
+            None if self.architecture.fused_gate_up => {
+                let both = || self.part(&name("ffn_up"))?.expect(2 * d.n_ff, d.n_embd);
+                (both()?.pick(0..d.n_ff), both()?.pick(d.n_ff..2 * d.n_ff))
+            }
+            None => {
+                return Err(self.finder.required(&name("ffn_gate.weight")).err().expect("it was not found"));
+            }
+        };
+        let (gate, up) = (gate.expect(d.n_ff, d.n_embd)?, up.expect(d.n_ff, d.n_embd)?);
+        let has_bias = self.finder.find(&name("ffn_up.bias")).is_some();
+        if gate.format != up.format || d.n_ff % 2 != 0 || has_bias {
+            let gate = Linear {
+                weight: self.upload(&name("ffn_gate"), &[gate])?,
+                bias: self.bias(&name("ffn_gate"), d.n_ff)?,
+            };
+            let up = Linear {
+                weight: self.upload(&name("ffn_up"), &[up])?,
+                bias: self.bias(&name("ffn_up"), d.n_ff)?,
+            };
+            return Ok(Ffn::GatedApart { gate, up, down });
+        }
+        let weight = self.upload_interleaved(&name("gate_up"), &[gate], &[up])?;
+        Ok(Ffn::Gated { gate_up: Linear { weight, bias: None }, down })
     }
 
-    fn matrix(&mut self, name: &str, n_rows: usize, n_columns: usize) -> Result<PackedWeight> {
-        let info = self.shaped(name, n_rows, n_columns)?;
-        let weights = self.weights;
-        let row = |i: usize| weights.row(info, i);
-        let packed = PackedWeight::upload(self.gpu, name, info.format, n_rows, n_columns, &row)?;
-        self.count(info);
-        Ok(packed)
+    fn experts(&mut self, d: &Decoder, i: usize, n_experts: usize) -> Result<Ffn> {
+        let name = |tensor: &str| format!("blk.{i}.{tensor}");
+        let router = self.part(&name("ffn_gate_inp"))?.expect(n_experts, d.n_embd)?;
+        let router = self.upload(&name("ffn_gate_inp"), &[router])?;
+        let experts = |this: &Self, tensor: &str, n_rows: usize, n_columns: usize| -> Result<Vec<Part<'a>>> {
+            let stacked = name(&format!("{tensor}_exps"));
+            if this.finder.find(&format!("{stacked}.weight")).is_some() {
+                return Ok(vec![this.part(&stacked)?.expect(n_experts * n_rows, n_columns)?]);
+            }
+            let expert = |e: usize| {
+                // The hub has each expert apart: `[]` in its name stands for the number.
+                let pattern = format!("{}.weight", name(&format!("{tensor}_exp")));
+                let hub = hub_name(this.finder.names, &pattern).unwrap_or(pattern);
+                this.finder.part(&hub.replace("[]", &e.to_string()), false)?.expect(n_rows, n_columns)
+            };
+            (0..n_experts).map(expert).collect()
+        };
+        let gate = experts(self, "ffn_gate", d.n_ff, d.n_embd)?;
+        let up = experts(self, "ffn_up", d.n_ff, d.n_embd)?;
+        let down = experts(self, "ffn_down", d.n_embd, d.n_ff)?;
+        Ok(Ffn::Experts {
+            router,
+            gate_up: self.upload_interleaved(&name("gate_up_exps"), &gate, &up)?,
+            down: self.upload(&name("down_exps"), &down)?,
+        })
     }
 
-    /// A vector as f32, with `offset` added.
-    fn gain(&mut self, name: &str, len: usize, offset: f32) -> Result<Buffer> {
-        let info = self.shaped(name, 1, len)?;
-        let mut values = vec![0.0f32; len];
-        info.format.dequantise_row(self.weights.bytes(info), &mut values);
-        for value in &mut values {
-            *value += offset;
+    fn part(&self, name: &str) -> Result<Part<'a>> {
+        self.finder.part(&format!("{name}.weight"), self.transposed)
+    }
+
+    fn linear(&mut self, name: &str, n_rows: usize, n_columns: usize) -> Result<Linear> {
+        self.linear_as(name, n_rows, n_columns, self.transposed)
+    }
+
+    fn linear_as(&mut self, name: &str, n_rows: usize, n_columns: usize, transposed: bool) -> Result<Linear> {
+        let part = self.finder.part(&format!("{name}.weight"), transposed)?.expect(n_rows, n_columns)?;
+        Ok(Linear { weight: self.upload(name, &[part])?, bias: self.bias(name, n_rows)? })
+    }
+
+    fn bias(&mut self, name: &str, len: usize) -> Result<Option<Buffer>> {
+        let values = self.finder.vector(&format!("{name}.bias"), len)?;
+        values.map(|values| self.floats(name, &values)).transpose()
+    }
+
+    fn norm(&mut self, name: &str, len: usize, d: &Decoder) -> Result<NormWeights> {
+        self.finder.required(&format!("{name}.weight"))?;
+        Ok(self.optional_norm(name, len, d)?.expect("the tensor was found"))
+    }
+
+    fn optional_norm(&mut self, name: &str, len: usize, d: &Decoder) -> Result<Option<NormWeights>> {
+        let Some(mut gain) = self.finder.vector(&format!("{name}.weight"), len)? else { return Ok(None) };
+        for value in &mut gain {
+            *value += d.gain_offset;
         }
-        self.count(info);
+        Ok(Some(NormWeights { gain: self.floats(name, &gain)?, bias: self.bias(name, len)?, len }))
+    }
+
+    fn floats(&mut self, name: &str, values: &[f32]) -> Result<Buffer> {
+        let mut values = values.to_vec();
+        // Kernels read quads.
+        values.resize(values.len().next_multiple_of(4), 0.0);
         self.gpu.buffer_with(name, bytemuck::cast_slice(&values))
     }
 
-    fn count(&mut self, info: &TensorInfo) {
-        let len = info.bytes.len() as u64;
-        self.done += len;
-        self.sent += len;
-        (self.progress)(LoadProgress { done: self.done, total: self.weights.total_bytes() });
+    /// Packs parts of the same format and width, one below the other.
+    fn upload(&mut self, name: &str, parts: &[Part]) -> Result<PackedWeight> {
+        let n_rows = parts.iter().map(Part::n_rows).sum();
+        let row = |i: usize| row_of(parts, i);
+        let (format, n_columns) = (parts[0].format, parts[0].n_columns);
+        if let Some(other) = parts.iter().find(|part| part.format != format) {
+            return Err(Error::tensor(
+                &other.name,
+                format!("is {}, but {} beside it is {}", other.format.name, parts[0].name, format.name),
+            ));
+        }
+        let packed = PackedWeight::upload(self.gpu, name, format, n_rows, n_columns, &row)?;
+        self.count(parts);
+        Ok(packed)
     }
+
+    /// Packs the rows of two lists of parts in turn: gate, up, gate, up.
+    fn upload_interleaved(&mut self, name: &str, gate: &[Part], up: &[Part]) -> Result<PackedWeight> {
+        let n_rows: usize = gate.iter().chain(up).map(Part::n_rows).sum();
+        let row = |i: usize| row_of(if i % 2 == 0 { gate } else { up }, i / 2);
+        let packed = PackedWeight::upload(self.gpu, name, gate[0].format, n_rows, gate[0].n_columns, &row)?;
+        self.count(gate);
+        self.count(up);
+        Ok(packed)
+    }
+
+    fn count(&mut self, parts: &[Part]) {
+        for part in parts {
+            self.done += part.file_bytes;
+        }
+        let total = self.finder.weights.total_bytes();
+        (self.progress)(LoadProgress { done: self.done.min(total), total });
+    }
+}
+
+fn row_of<'p>(parts: &'p [Part], mut i: usize) -> &'p [u8] {
+    for part in parts {
+        if i < part.n_rows() {
+            return part.row(i);
+        }
+        i -= part.n_rows();
+    }
+    &[]
 }
 
 impl std::fmt::Debug for Model {

@@ -7,10 +7,13 @@ mod decoder;
 mod forward;
 mod load;
 mod names;
+mod rotary;
+mod source;
 mod vocab;
 
 pub use arch::{ARCHITECTURES, Architecture};
-pub use decoder::{Decoder, FeedForward, Norm, Rope};
+pub use decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
 pub use forward::{Head, Pass, Step, record};
-pub use load::{GateUp, Layer, LoadOptions, LoadProgress, Model, Tensors, describe};
+pub use load::{Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, Tensors, describe};
+pub use rotary::Rope;
 pub use vocab::tokenizer;
