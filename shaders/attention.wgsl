@@ -1,7 +1,8 @@
 // Fused attention over the paged cache; the scores are never stored.
 //
 //   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)]) + slopes[h] p
-//   p in first .. position(t) + 1, the positions of the token's slot; g(h) = h / (heads per kv head)
+//   p in first .. end, positions of the token's slot; g(h) = h / (heads per kv head)
+//   first = position(t) + 1 - window, end = min(limit(t), position(t) + after) + 1
 //
 // q: (n_tokens, n_heads * HEAD_DIM), scaled already    y: the same shape
 // keys, values: [page][kv head][position in page, 32][HEAD_DIM]
@@ -25,6 +26,8 @@ struct Params {
     // Positions that a token sees, itself included.
     window: u32,
     soft_cap: f32,
+    // Positions after its own that a token sees.
+    after: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
@@ -32,7 +35,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
 @group(0) @binding(4) var<storage, read> slopes: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<real4>;
+@group(0) @binding(5) var<storage, read> limits: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<real4>;
 
 @compute @workgroup_size(WG_SIZE)
 fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
@@ -42,8 +46,9 @@ fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first_head = workgroup.y * HEADS;
     let slot = slots[token];
     let stored = slot != 0xFFFFFFFFu;
-    let end = select(0u, positions[token] + 1u, stored);
-    let first = select(end - params.window, 0u, end < params.window);
+    let next = positions[token] + 1u;
+    let end = select(0u, min(limits[token], positions[token] + params.after) + 1u, stored);
+    let first = select(next - params.window, 0u, next < params.window);
 
     attend_begin();
     for (var span = first >> 8u; span * 256u < end; span++) {

@@ -8,7 +8,7 @@ use safetensors::{Dtype as Stored, SafeTensors};
 use serde_json::json;
 
 use super::common::{self, DeviceArgs, Store};
-use crate::engine::{Engine, EngineOptions, GenerateOptions};
+use crate::engine::{Encoder, EncoderInput, Engine, EngineOptions, GenerateOptions};
 use crate::error::{Error, Result};
 use crate::model::LoadOptions;
 
@@ -23,7 +23,8 @@ const ERROR_MAX: f64 = 2e-3;
   aquatint verify tests/data/models/llama_gqa
 
 golden.safetensors: input_ids (batch, n), logits (batch, n, vocab); optional prompt_ids (1, p),
-greedy_ids (1, p + m).
+greedy_ids (1, p + m). Encoders: attention_mask (batch, n), hidden (batch, n, width), logits of the
+head, or start_logits and end_logits (batch, n).
 
 JSON: {model, kind, max_error, error_over_std, top1, greedy_equal, ok}")]
 pub struct Verify {
@@ -49,19 +50,18 @@ impl Verify {
         let gpu = self.device.open()?;
         let (model, _) = common::load(&gpu, &self.folder, &LoadOptions { tokenizer_optional: true })?;
         let title = model.title;
-        let context = golden.n.max(golden.greedy.as_ref().map_or(0, |(_, ids)| ids.len())) + 1;
-        let options = EngineOptions {
-            context,
-            kv: self.kv.into(),
-            activations: self.activations.into(),
-            ..EngineOptions::default()
+        let is_encoder = model.decoder.bidirectional;
+        let kind = if is_encoder { "encoder" } else { "decoder" };
+        let outcome = if is_encoder {
+            let exact = self.activations == Store::F32 && self.kv == Store::F32;
+            golden.compare_encoder(&mut Encoder::new(model, exact)?)?
+        } else {
+            golden.compare(&mut Engine::new(model, self.options(&golden))?)?
         };
-        let mut engine = Engine::new(model, options)?;
-        let outcome = golden.compare(&mut engine)?;
         if self.json {
             common::print_json(&json!({
                 "model": self.folder,
-                "kind": "decoder",
+                "kind": kind,
                 "max_error": outcome.max_error,
                 "error_over_std": outcome.error_over_std,
                 "top1": outcome.top1,
@@ -87,6 +87,18 @@ impl Verify {
     }
 }
 
+impl Verify {
+    fn options(&self, golden: &Golden) -> EngineOptions {
+        let longest = golden.greedy.as_ref().map_or(0, |(_, ids)| ids.len());
+        EngineOptions {
+            context: golden.n.max(longest) + 1,
+            kv: self.kv.into(),
+            activations: self.activations.into(),
+            ..EngineOptions::default()
+        }
+    }
+}
+
 /// How far a model is from its reference.
 struct Outcome {
     max_error: f64,
@@ -106,8 +118,14 @@ struct Golden {
     /// (batch) of (n)
     inputs: Vec<Vec<u32>>,
     n: usize,
-    /// (batch, n, vocab)
+    /// (batch) of (n): which tokens are no padding.
+    masks: Vec<Vec<u32>>,
+    /// (batch, n, vocab), or (batch, n_classes)
     logits: Vec<f32>,
+    /// (batch, n, n_embd), of encoders
+    hidden: Vec<f32>,
+    /// (batch, n) each, of models that find answers
+    spans: Option<[Vec<f32>; 2]>,
     /// A prompt, and the prompt with its continuation.
     greedy: Option<(Vec<u32>, Vec<u32>)>,
 }
@@ -134,26 +152,84 @@ impl Golden {
         let &[_, n] = &shape[..] else {
             return Err(fail(format!("input_ids: expected (batch, n), found {shape:?}")));
         };
-        let view = file.tensor("logits").map_err(|error| fail(error.to_string()))?;
-        if view.dtype() != Stored::F32 {
-            return Err(fail(format!("logits: expected F32, found {:?}", view.dtype())));
+        let floats = |name: &str| -> Result<Vec<f32>> {
+            let Ok(view) = file.tensor(name) else { return Ok(Vec::new()) };
+            if view.dtype() != Stored::F32 {
+                return Err(fail(format!("{name}: expected F32, found {:?}", view.dtype())));
+            }
+            Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        };
+        let (logits, hidden) = (floats("logits")?, floats("hidden")?);
+        if logits.is_empty() && hidden.is_empty() {
+            return Err(fail("has neither logits nor hidden".into()));
         }
-        let logits =
-            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let spans = match floats("start_logits")? {
+            start if start.is_empty() => None,
+            start => Some([start, floats("end_logits")?]),
+        };
+        let masks = match file.tensor("attention_mask") {
+            Ok(_) => ids("attention_mask")?.1,
+            Err(_) => vec![1; inputs.len()],
+        };
         let greedy = match file.tensor("greedy_ids") {
             Ok(_) => Some((ids("prompt_ids")?.1, ids("greedy_ids")?.1)),
             Err(_) => None,
         };
-        Ok(Golden { inputs: inputs.chunks(n.max(1)).map(<[u32]>::to_vec).collect(), n, logits, greedy })
+        Ok(Golden {
+            inputs: inputs.chunks(n.max(1)).map(<[u32]>::to_vec).collect(),
+            masks: masks.chunks(n.max(1)).map(<[u32]>::to_vec).collect(),
+            n,
+            logits,
+            hidden,
+            spans,
+            greedy,
+        })
+    }
+
+    /// All texts together, in one packed batch: padding is left out.
+    fn compare_encoder(&self, encoder: &mut Encoder) -> Result<Outcome> {
+        let mut texts = Vec::new();
+        for (ids, mask) in self.inputs.iter().zip(&self.masks) {
+            let ids: Vec<u32> = ids.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(id, _)| *id).collect();
+            let by_text = self.logits.len() > 0 && self.logits.len() / self.inputs.len() < self.n;
+            let wanted = if by_text { vec![0] } else { (0..ids.len()).collect() };
+            texts.push(EncoderInput { ids, wanted, ..EncoderInput::default() });
+        }
+        let found = encoder.encode(&texts)?;
+        let mut scale = 1.0f64;
+        let mut worst = Worst::default();
+        for (i, (text, found)) in texts.iter().zip(&found).enumerate() {
+            // The place of each token that is no padding.
+            let places: Vec<usize> = (0..self.n).filter(|&t| self.masks[i][t] != 0).collect();
+            let mut rows = |expected: &[f32], n_rows: usize, found: &[Vec<f32>], places: &[usize]| {
+                let width = expected.len() / (self.inputs.len() * n_rows);
+                scale = deviation(expected);
+                for (row, &t) in found.iter().zip(places) {
+                    worst.add(row, &expected[(i * n_rows + t) * width..][..width], scale);
+                }
+            };
+            if !self.hidden.is_empty() {
+                rows(&self.hidden, self.n, &found.hidden, &places);
+            }
+            if let Some([start, end]) = &self.spans {
+                let column =
+                    |c: usize| -> Vec<Vec<f32>> { found.logits.iter().map(|row| vec![row[c]]).collect() };
+                rows(start, self.n, &column(0), &places);
+                rows(end, self.n, &column(1), &places);
+            } else if text.wanted.len() == 1 && !self.logits.is_empty() {
+                rows(&self.logits, 1, &found.logits, &[0]);
+            } else if !self.logits.is_empty() {
+                rows(&self.logits, self.n, &found.logits, &places);
+            }
+        }
+        Ok(worst.outcome(None))
     }
 
     fn compare(&self, engine: &mut Engine) -> Result<Outcome> {
-        let mean = self.logits.iter().map(|&v| f64::from(v)).sum::<f64>() / self.logits.len() as f64;
-        let square = |v: &f32| (f64::from(*v) - mean).powi(2);
-        let std = (self.logits.iter().map(square).sum::<f64>() / self.logits.len() as f64).sqrt();
+        let std = deviation(&self.logits);
         let n_vocab = self.logits.len() / (self.inputs.len() * self.n).max(1);
         let mut expected = self.logits.chunks(n_vocab.max(1));
-        let (mut max_error, mut n_same, mut n_rows) = (0.0f64, 0usize, 0usize);
+        let mut worst = Worst::default();
         for input in &self.inputs {
             for row in engine.logits(input, input.len())? {
                 let expected = expected.next().unwrap_or_default();
@@ -164,13 +240,7 @@ impl Golden {
                         expected.len()
                     )));
                 }
-                for (a, b) in row.iter().zip(expected) {
-                    let error = f64::from((a - b).abs());
-                    // A NaN is the largest error.
-                    max_error = if error.is_nan() { f64::INFINITY } else { max_error.max(error) };
-                }
-                n_same += usize::from(best(&row) == best(expected));
-                n_rows += 1;
+                worst.add(&row, expected, std);
             }
         }
         let greedy_equal = match &self.greedy {
@@ -185,13 +255,47 @@ impl Golden {
             }
             None => None,
         };
-        Ok(Outcome {
-            max_error,
-            error_over_std: max_error / std,
-            top1: n_same as f64 / n_rows.max(1) as f64,
-            greedy_equal,
-        })
+        Ok(worst.outcome(greedy_equal))
     }
+}
+
+/// The largest errors so far.
+#[derive(Default)]
+struct Worst {
+    max_error: f64,
+    error_over_std: f64,
+    n_same: usize,
+    n_rows: usize,
+}
+
+impl Worst {
+    fn add(&mut self, found: &[f32], expected: &[f32], std: f64) {
+        for (a, b) in found.iter().zip(expected) {
+            let error = f64::from((a - b).abs());
+            // A NaN is the largest error.
+            let error = if error.is_nan() { f64::INFINITY } else { error };
+            self.max_error = self.max_error.max(error);
+            self.error_over_std = self.error_over_std.max(error / std);
+        }
+        self.n_same += usize::from(best(found) == best(expected));
+        self.n_rows += 1;
+    }
+
+    fn outcome(self, greedy_equal: Option<bool>) -> Outcome {
+        Outcome {
+            max_error: self.max_error,
+            error_over_std: self.error_over_std,
+            top1: self.n_same as f64 / self.n_rows.max(1) as f64,
+            greedy_equal,
+        }
+    }
+}
+
+/// The standard deviation of all values.
+fn deviation(values: &[f32]) -> f64 {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt()
 }
 
 fn best(row: &[f32]) -> usize {

@@ -8,7 +8,7 @@ use crate::kernels::{self, Batch, Kv, PAGE, RopeTable, Sampler};
 use crate::model::{Decoder, Model, Step};
 
 /// The arrays that change from step to step lie in one buffer, written at once.
-const ARRAYS: usize = 7;
+const ARRAYS: usize = 9;
 
 /// Everything an engine keeps on the device besides weights and scratch memory.
 pub(super) struct Memory {
@@ -37,6 +37,8 @@ pub(super) struct StepData {
     pub output_slots: Vec<u32>,
     pub output_positions: Vec<u32>,
     pub targets: Vec<u32>,
+    pub limits: Vec<u32>,
+    pub token_types: Vec<u32>,
 }
 
 impl StepData {
@@ -141,6 +143,8 @@ impl Memory {
             pages: whole(g, &self.pages),
             last_token,
             outputs: array(g, "outputs", 3, n_outputs),
+            // A decoder's token sees none after its own position.
+            limits: array(g, "limits", if d.bidirectional { 7 } else { 1 }, n_tokens),
             max_pages: self.max_pages,
             rows: Rows::up_to(n_tokens, Size::Tokens),
         };
@@ -184,6 +188,7 @@ impl Memory {
             output_slots: array(g, "output slots", 4, n_outputs),
             output_positions: array(g, "output positions", 5, n_outputs),
             targets: array(g, "targets", 6, n_outputs),
+            token_types: array(g, "token types", 8, n_tokens),
             n_tokens,
             n_outputs,
             max_context: self.context,
@@ -200,6 +205,8 @@ impl Memory {
             &data.output_slots,
             &data.output_positions,
             &data.targets,
+            &data.limits,
+            &data.token_types,
         ];
         let words = self.stride as usize / 4;
         let mut all = vec![0u32; words * (ARRAYS - 1)];

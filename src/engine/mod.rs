@@ -5,6 +5,7 @@
 //! generates) and takes the tokens of an earlier pass: sampling and the feedback of the chosen token
 //! happen on the device, so passes are submitted ahead and stops are noticed a pass or two late.
 
+mod encode;
 mod generate;
 mod memory;
 mod pages;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use encode::{Encoded, Encoder, EncoderInput, Pooling, cosine};
 pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
 

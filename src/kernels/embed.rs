@@ -80,6 +80,7 @@ fn cases(_: &Caps) -> Vec<Case> {
                     slots: inputs.words(g, vec![0, 0, 1, 0, 0, 0]),
                     pages: inputs.words(g, vec![0; 4]),
                     last_token: inputs.words(g, vec![3, 21]),
+                    limits: inputs.words(g, vec![0; 6]),
                     outputs: inputs.words(g, vec![0]),
                     max_pages: 1,
                 };

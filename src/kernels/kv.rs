@@ -26,6 +26,8 @@ pub struct Batch {
     pub pages: Tensor,
     /// (n_slots): the last token sampled.
     pub last_token: Tensor,
+    /// (n_tokens): the last position of its sequence that each token may see.
+    pub limits: Tensor,
     /// (n_outputs): the tokens whose logits are wanted.
     pub outputs: Tensor,
     pub max_pages: usize,

@@ -81,6 +81,7 @@ pub static ACTIVATION: Role = Role {
             ("gelu", wgsl!("activation/gelu")),
             ("gelu_tanh", wgsl!("activation/gelu_tanh")),
             ("gelu_quick", wgsl!("activation/gelu_quick")),
+            ("tanh", wgsl!("activation/tanh")),
         ]
     },
 };
@@ -97,16 +98,18 @@ pub enum Activation {
     GeluTanh,
     /// With a logistic function of 1.702 x.
     GeluQuick,
+    Tanh,
 }
 
 impl Activation {
-    pub const ALL: [Activation; 6] = [
+    pub const ALL: [Activation; 7] = [
         Activation::Identity,
         Activation::Relu,
         Activation::Silu,
         Activation::Gelu,
         Activation::GeluTanh,
         Activation::GeluQuick,
+        Activation::Tanh,
     ];
 
     /// The name of its file.
@@ -118,6 +121,7 @@ impl Activation {
             Activation::Gelu => "gelu",
             Activation::GeluTanh => "gelu_tanh",
             Activation::GeluQuick => "gelu_quick",
+            Activation::Tanh => "tanh",
         }
     }
 
@@ -138,6 +142,7 @@ impl Activation {
                 0.5 * x * (1.0 + z.tanh())
             }
             Activation::GeluQuick => x / (1.0 + (-1.702 * x).exp()),
+            Activation::Tanh => x.tanh(),
         }
     }
 }

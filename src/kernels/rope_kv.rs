@@ -213,6 +213,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
                         slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 0]),
                         pages: inputs.words(g, (0..66).map(|i| (i * 7) % 13).collect()),
                         last_token: inputs.words(g, vec![0; 3]),
+                        limits: inputs.words(g, vec![0; 6]),
                         outputs: inputs.words(g, vec![0]),
                         max_pages: 22,
                     };

@@ -87,14 +87,18 @@ pub struct Decoder {
     pub embedding_scale: f32,
     /// The output head is the embedding.
     pub tied: bool,
+    /// Tokens see those after them too: an encoder.
+    pub bidirectional: bool,
+    /// The activation between the two matrices of a classifier's head.
+    pub pooler: Activation,
 }
 
 impl Decoder {
     /// The sizes that every decoder has, with the mechanisms of plain Llama-like models.
     pub fn sizes(config: &Config) -> Result<Decoder> {
-        let n_layers = config.usize(Key("block_count", "num_hidden_layers|n_layer|num_layers"))?;
-        let n_embd = config.usize(Key("embedding_length", "hidden_size|n_embd"))?;
-        let heads = Key("attention.head_count", "num_attention_heads|n_head|num_heads");
+        let n_layers = config.usize(Key("block_count", "num_hidden_layers|n_layer|num_layers|n_layers"))?;
+        let n_embd = config.usize(Key("embedding_length", "hidden_size|n_embd|dim"))?;
+        let heads = Key("attention.head_count", "num_attention_heads|n_head|num_heads|n_heads");
         let n_heads = config.usize(heads)?;
         let n_kv_heads = config.usize_or(Key("attention.head_count_kv", "num_key_value_heads"), n_heads)?;
         if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
@@ -119,7 +123,7 @@ impl Decoder {
             n_kv_heads,
             head_dim,
             n_ff: config.usize_or(
-                Key("feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size"),
+                Key("feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim"),
                 4 * n_embd,
             )?,
             // Read off the embedding when the weights are loaded.
@@ -140,6 +144,8 @@ impl Decoder {
             feed_forward: FeedForward::Gated(activation(config, Activation::Silu)?),
             embedding_scale: 1.0,
             tied: config.flag("tie_word_embeddings", false),
+            bidirectional: false,
+            pooler: Activation::Tanh,
         })
     }
 
@@ -148,6 +154,21 @@ impl Decoder {
         let mut decoder = Decoder::sizes(config)?;
         decoder.norm = Norm::Layer { eps: eps(config)? };
         decoder.feed_forward = FeedForward::Plain(activation(config, default)?);
+        Ok(decoder)
+    }
+
+    /// As [`Decoder::with_layer_norms`], for encoders with norms after each addition and learned
+    /// positions from row `first_position` on.
+    pub fn encoder(config: &Config, first_position: usize) -> Result<Decoder> {
+        let mut decoder = Decoder::with_layer_norms(config, Activation::Gelu)?;
+        // Where the file does not say.
+        if let (Norm::Layer { eps }, None) = (&mut decoder.norm, config.number(EPS)?) {
+            *eps = 1e-12;
+        }
+        decoder.placement = NormPlacement::AfterResidual;
+        decoder.rope = None;
+        decoder.learned_positions = Some(first_position);
+        decoder.bidirectional = true;
         Ok(decoder)
     }
 
@@ -164,12 +185,13 @@ impl Decoder {
     }
 }
 
+const EPS: Key = Key(
+    "attention.layer_norm_rms_epsilon|attention.layer_norm_epsilon",
+    "rms_norm_eps|layer_norm_epsilon|layer_norm_eps|norm_epsilon|norm_eps",
+);
+
 fn eps(config: &Config) -> Result<f32> {
-    let key = Key(
-        "attention.layer_norm_rms_epsilon|attention.layer_norm_epsilon",
-        "rms_norm_eps|layer_norm_epsilon|layer_norm_eps|norm_epsilon",
-    );
-    Ok(config.f64_or(key, 1e-5)? as f32)
+    Ok(config.f64_or(EPS, 1e-5)? as f32)
 }
 
 /// The activation that the file names, or the family's.

@@ -3,7 +3,7 @@
 //! It sees a flat list of tokens, each with a position and a slot; see [`crate::kernels::Batch`].
 
 use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
-use super::load::{Ffn, Layer, Linear, Model, NormWeights};
+use super::load::{Ffn, Layer, Linear, Model, NormWeights, OutputHead};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Size};
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};
@@ -18,6 +18,8 @@ pub enum Head {
     Sample { greedy: bool },
     /// The negative log-likelihood of a given next token.
     Nll,
+    /// Leave the hidden states of all tokens, and what an encoder's head makes of the output rows.
+    Encode,
 }
 
 /// The memory that a step brings and the pass works on.
@@ -31,6 +33,8 @@ pub struct Step {
     pub sampler: Sampler,
     pub output_slots: Tensor,
     pub output_positions: Tensor,
+    /// (n_tokens): which of two texts each token belongs to.
+    pub token_types: Tensor,
     /// The next tokens whose likelihood is wanted.
     pub targets: Tensor,
     pub n_tokens: usize,
@@ -45,6 +49,8 @@ pub struct Pass {
     pub sampled: Option<Sampled>,
     /// (n_outputs, 1), with [`Head::Nll`].
     pub nll: Option<Tensor>,
+    /// (n_tokens, n_embd), with [`Head::Encode`].
+    pub hidden: Option<Tensor>,
 }
 
 /// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored.
@@ -56,20 +62,34 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
         let p = k::embed(g, &by_position, positions, 1.0)?;
         k::add(g, x, p)?;
     }
+    if let Some(types) = &tensors.token_types {
+        let by_type = Batch { ids: step.token_types, ..step.batch };
+        let t = k::embed(g, &by_type, types, 1.0)?;
+        k::add(g, x, t)?;
+    }
     if let Some(weights) = &tensors.embedding_norm {
         x = norm(g, d, x, weights, Dtype::F32)?;
     }
     for (i, layer) in tensors.layers.iter().enumerate() {
         x = self::layer(g, d, layer, step, i, x, real)?;
     }
+    if head == Head::Encode {
+        return encode(g, model, step, x, real);
+    }
+    let OutputHead::Next(output) = &tensors.head else {
+        return Err(Error::Unsupported(format!(
+            "{} reads whole texts and cannot go on with one; use embed, fill, classify, label or answer",
+            model.title
+        )));
+    };
     let outputs = Rows::up_to(step.n_outputs, Size::Outputs);
     let last = k::gather_rows(g, x, step.batch.outputs, outputs)?;
     let h = optional_norm(g, d, last, tensors.output_norm.as_ref(), real)?;
-    let logits = linear(g, h, &tensors.head, Epilogue::Store)?;
+    let logits = linear(g, h, output, Epilogue::Store)?;
     if let Some(cap) = d.logit_soft_cap {
         k::soft_cap(g, logits, cap)?;
     }
-    let mut pass = Pass { logits: None, sampled: None, nll: None };
+    let mut pass = Pass { logits: None, sampled: None, nll: None, hidden: None };
     match head {
         Head::Logits => {
             g.keep(logits);
@@ -84,8 +104,43 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
             g.keep(nll);
             pass.nll = Some(nll);
         }
+        Head::Encode => {}
     }
     Ok(pass)
+}
+
+/// The end of an encoder's pass: hidden states of all tokens, the head on the output rows.
+fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> Result<Pass> {
+    let (d, tensors) = (&model.decoder, &model.tensors);
+    let hidden = optional_norm(g, d, x, tensors.output_norm.as_ref(), Dtype::F32)?;
+    g.keep(hidden);
+    let rows = Rows::up_to(step.n_outputs, Size::Outputs);
+    let picked = |g: &mut Graph| k::gather_rows(g, hidden, step.batch.outputs, rows);
+    let logits = match &tensors.head {
+        OutputHead::None => None,
+        OutputHead::Next(out) | OutputHead::Each(out) | OutputHead::Span(out) => {
+            let h = picked(g)?;
+            Some(linear(g, h, out, Epilogue::Store)?)
+        }
+        OutputHead::First { dense, out } => {
+            let h = picked(g)?;
+            let h = linear(g, h, dense, Epilogue::Activate { activation: d.pooler, dtype: real })?;
+            Some(linear(g, h, out, Epilogue::Store)?)
+        }
+        OutputHead::Masked { dense, norm: weights, out } => {
+            let h = picked(g)?;
+            let (FeedForward::Gated(activation)
+            | FeedForward::Plain(activation)
+            | FeedForward::Experts { activation, .. }) = d.feed_forward;
+            let h = linear(g, h, dense, Epilogue::Activate { activation, dtype: Dtype::F32 })?;
+            let h = norm(g, d, h, weights, real)?;
+            Some(linear(g, h, out, Epilogue::Store)?)
+        }
+    };
+    if let Some(logits) = logits {
+        g.keep(logits);
+    }
+    Ok(Pass { logits, sampled: None, nll: None, hidden: Some(hidden) })
 }
 
 /// x after one layer.
@@ -168,6 +223,12 @@ fn attention(
         n_kv_heads: d.n_kv_heads,
         head_dim: d.head_dim,
         window,
+        // An encoder's window reaches as far ahead as behind.
+        after: match (d.bidirectional, window) {
+            (false, _) => 0,
+            (true, Some(window)) => window - 1,
+            (true, None) => 1 << 30,
+        },
         soft_cap: d.attention_soft_cap,
         alibi: d.alibi,
         max_context: step.max_context,

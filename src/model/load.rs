@@ -64,11 +64,34 @@ pub struct Tensors {
     pub embedding: PackedWeight,
     /// (n_positions, n_embd)
     pub positions: Option<PackedWeight>,
+    /// (n_types, n_embd): which of two texts a token belongs to.
+    pub token_types: Option<PackedWeight>,
     pub embedding_norm: Option<NormWeights>,
-    /// (n_vocab, n_embd), the embedding where they are tied.
-    pub head: Linear,
+    pub head: OutputHead,
     pub output_norm: Option<NormWeights>,
     pub layers: Vec<Layer>,
+}
+
+/// What makes outputs of the last hidden states.
+pub enum OutputHead {
+    /// (n_vocab, n_embd), the embedding where they are tied: the next token.
+    Next(Linear),
+    /// The likelihood of each token at its own place: dense, activation, norm, then (n_vocab, n_embd).
+    Masked {
+        dense: Linear,
+        norm: NormWeights,
+        out: Linear,
+    },
+    /// Classes of the whole text, from its first token.
+    First {
+        dense: Linear,
+        out: Linear,
+    },
+    /// Classes of each token.
+    Each(Linear),
+    /// Where an answer starts and ends: (2, n_embd).
+    Span(Linear),
+    None,
 }
 
 /// The weights of one layer.
@@ -204,10 +227,20 @@ impl<'a> Loader<'a> {
             }
             None => None,
         };
-        d.tied |= self.finder.find("output.weight").is_none();
-        let head = match d.tied {
-            true => Linear { weight: embedding.clone(), bias: self.bias("output", d.n_vocab)? },
-            false => self.linear_as("output", d.n_vocab, d.n_embd, false)?,
+        let head = match d.bidirectional {
+            true => self.encoder_head(d, &embedding)?,
+            false => {
+                d.tied |= self.finder.find("output.weight").is_none();
+                OutputHead::Next(self.tied_or("output", d.tied, &embedding, d)?)
+            }
+        };
+        let token_types = match self.finder.find("token_types.weight") {
+            Some(info) => {
+                let n_types = info.shape.n_rows();
+                let part = self.finder.part("token_types.weight", false)?.expect(n_types, d.n_embd)?;
+                Some(self.upload("token_types", &[part])?)
+            }
+            None => None,
         };
         let output_norm = match d.placement {
             NormPlacement::AfterResidual => None,
@@ -216,11 +249,42 @@ impl<'a> Loader<'a> {
         Ok(Tensors {
             embedding,
             positions,
+            token_types,
             embedding_norm: self.optional_norm("token_embd_norm", d.n_embd, d)?,
             head,
             output_norm,
             layers: (0..d.n_layers).map(|i| self.layer(d, i)).collect::<Result<_>>()?,
         })
+    }
+
+    /// The head that the file has tensors for.
+    fn encoder_head(&mut self, d: &Decoder, embedding: &PackedWeight) -> Result<OutputHead> {
+        let n_rows = |this: &Self, name: &str| this.finder.find(name).map(|info| info.shape.n_rows());
+        if n_rows(self, "mlm.dense.weight").is_some() {
+            let tied = n_rows(self, "mlm.out.weight").is_none();
+            return Ok(OutputHead::Masked {
+                dense: self.linear("mlm.dense", d.n_embd, d.n_embd)?,
+                norm: self.norm("mlm.norm", d.n_embd, d)?,
+                out: self.tied_or("mlm.out", tied, embedding, d)?,
+            });
+        }
+        if n_rows(self, "qa.out.weight").is_some() {
+            return Ok(OutputHead::Span(self.linear("qa.out", 2, d.n_embd)?));
+        }
+        let Some(n_classes) = n_rows(self, "cls.out.weight") else { return Ok(OutputHead::None) };
+        let out = self.linear("cls.out", n_classes, d.n_embd)?;
+        Ok(match n_rows(self, "cls.dense.weight") {
+            Some(_) => OutputHead::First { dense: self.linear("cls.dense", d.n_embd, d.n_embd)?, out },
+            None => OutputHead::Each(out),
+        })
+    }
+
+    /// A matrix over the vocabulary, which may be the embedding.
+    fn tied_or(&mut self, name: &str, tied: bool, embedding: &PackedWeight, d: &Decoder) -> Result<Linear> {
+        match tied {
+            true => Ok(Linear { weight: embedding.clone(), bias: self.bias(name, d.n_vocab)? }),
+            false => self.linear_as(name, d.n_vocab, d.n_embd, false),
+        }
     }
 
     fn layer(&mut self, d: &Decoder, i: usize) -> Result<Layer> {
@@ -239,7 +303,11 @@ impl<'a> Loader<'a> {
             QkNorm::PerHead => Some((d.head_dim, d.head_dim)),
             QkNorm::Whole => Some((d.n_heads * d.head_dim, d.n_kv_heads * d.head_dim)),
         };
-        let attention_norm = norm(self, "attn_norm", before)?;
+        // The first layer of an encoder with a norm after its embedding may have none of its own.
+        let attention_norm = match i == 0 && d.bidirectional && before {
+            true => self.optional_norm(&name("attn_norm"), d.n_embd, d)?,
+            false => norm(self, "attn_norm", before)?,
+        };
         let ffn_norm = match d.parallel {
             true => self.optional_norm(&name("ffn_norm"), d.n_embd, d)?,
             false => norm(self, "ffn_norm", before)?,

@@ -14,6 +14,8 @@ mod vocab;
 pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
 pub use forward::{Head, Pass, Step, record};
-pub use load::{Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, Tensors, describe};
+pub use load::{
+    Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
+};
 pub use rotary::Rope;
 pub use vocab::tokenizer;

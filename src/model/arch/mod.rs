@@ -1,6 +1,8 @@
 //! The architectures, one file each. A new one is a file and a line in the list.
 
+mod bert;
 mod bloom;
+mod distilbert;
 mod falcon;
 mod gemma;
 mod gemma2;
@@ -14,6 +16,7 @@ mod gptj;
 mod llama;
 mod mistral;
 mod mixtral;
+mod modernbert;
 mod olmo2;
 mod opt;
 mod phi;
@@ -21,6 +24,7 @@ mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
+mod roberta;
 mod stablelm;
 mod starcoder2;
 
@@ -67,7 +71,9 @@ const COMMON: Architecture = Architecture {
 };
 
 pub static ARCHITECTURES: &[&Architecture] = &[
+    &bert::BERT,
     &bloom::BLOOM,
+    &distilbert::DISTILBERT,
     &falcon::FALCON,
     &gemma::GEMMA,
     &gemma2::GEMMA2,
@@ -81,6 +87,7 @@ pub static ARCHITECTURES: &[&Architecture] = &[
     &llama::LLAMA,
     &mistral::MISTRAL,
     &mixtral::MIXTRAL,
+    &modernbert::MODERNBERT,
     &olmo2::OLMO2,
     &opt::OPT,
     &phi::PHI,
@@ -88,6 +95,7 @@ pub static ARCHITECTURES: &[&Architecture] = &[
     &qwen2::QWEN2,
     &qwen3::QWEN3,
     &qwen3_moe::QWEN3_MOE,
+    &roberta::ROBERTA,
     &stablelm::STABLELM,
     &starcoder2::STARCODER2,
 ];
