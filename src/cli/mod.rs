@@ -8,6 +8,8 @@ mod chat;
 mod common;
 mod diff;
 mod doctor;
+mod embed;
+mod heads;
 mod inspect;
 mod logits;
 mod meter;
@@ -49,6 +51,16 @@ enum Command {
     Score(score::Score),
     /// The likeliest next tokens after a text.
     Logits(logits::Logits),
+    /// Vectors of sentences and tokens.
+    Embed(embed::Embed),
+    /// The likeliest tokens for each mask in a text.
+    Fill(heads::Fill),
+    /// The class of a text.
+    Classify(heads::Classify),
+    /// The class of each token of a text.
+    Label(heads::Label),
+    /// The part of a text that answers a question.
+    Answer(heads::Answer),
     /// Measures tokens per second, or the kernels.
     Bench(bench::Bench),
     /// What is in a model file, and what it needs to run.
@@ -72,6 +84,11 @@ pub fn main() -> ExitCode {
         Command::Tokenize(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Logits(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Fill(command) => command.run(),
+        Command::Classify(command) => command.run(),
+        Command::Label(command) => command.run(),
+        Command::Answer(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Diff(command) => command.run(),

@@ -209,7 +209,9 @@ impl Golden {
                 }
             };
             if !self.hidden.is_empty() {
-                rows(&self.hidden, self.n, &found.hidden, &places);
+                // The reference keeps what the last layer gives.
+                let hidden = if found.before_norm.is_empty() { &found.hidden } else { &found.before_norm };
+                rows(&self.hidden, self.n, hidden, &places);
             }
             if let Some([start, end]) = &self.spans {
                 let column =

@@ -30,6 +30,8 @@ pub struct EncoderInput {
 pub struct Encoded {
     /// (n_tokens, n_embd)
     pub hidden: Vec<Vec<f32>>,
+    /// (n_tokens, n_embd): the same before the model's last norm; empty where it has none.
+    pub before_norm: Vec<Vec<f32>>,
     /// (wanted, n_classes or n_vocab); empty without a head.
     pub logits: Vec<Vec<f32>>,
 }
@@ -193,11 +195,13 @@ impl Encoder {
             Ok(rows.map(|row| row[..tensor.n_columns].iter().map(|&v| v as f32).collect()).collect())
         };
         let mut hidden = read(pass.hidden, data.ids.len())?.into_iter();
+        let mut before_norm = read(pass.before_norm, data.ids.len())?.into_iter();
         let mut logits = read(pass.logits, data.outputs.len())?.into_iter();
         Ok(texts
             .iter()
             .map(|text| Encoded {
                 hidden: hidden.by_ref().take(text.ids.len()).collect(),
+                before_norm: before_norm.by_ref().take(text.ids.len()).collect(),
                 logits: logits.by_ref().take(text.wanted.len()).collect(),
             })
             .collect())

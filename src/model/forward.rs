@@ -51,6 +51,8 @@ pub struct Pass {
     pub nll: Option<Tensor>,
     /// (n_tokens, n_embd), with [`Head::Encode`].
     pub hidden: Option<Tensor>,
+    /// The same before the model's last norm, where it has one.
+    pub before_norm: Option<Tensor>,
 }
 
 /// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored.
@@ -89,7 +91,7 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
     if let Some(cap) = d.logit_soft_cap {
         k::soft_cap(g, logits, cap)?;
     }
-    let mut pass = Pass { logits: None, sampled: None, nll: None, hidden: None };
+    let mut pass = Pass { logits: None, sampled: None, nll: None, hidden: None, before_norm: None };
     match head {
         Head::Logits => {
             g.keep(logits);
@@ -114,6 +116,10 @@ fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> 
     let (d, tensors) = (&model.decoder, &model.tensors);
     let hidden = optional_norm(g, d, x, tensors.output_norm.as_ref(), Dtype::F32)?;
     g.keep(hidden);
+    let before_norm = tensors.output_norm.is_some().then_some(x);
+    if let Some(x) = before_norm {
+        g.keep(x);
+    }
     let rows = Rows::up_to(step.n_outputs, Size::Outputs);
     let picked = |g: &mut Graph| k::gather_rows(g, hidden, step.batch.outputs, rows);
     let logits = match &tensors.head {
@@ -140,7 +146,7 @@ fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> 
     if let Some(logits) = logits {
         g.keep(logits);
     }
-    Ok(Pass { logits, sampled: None, nll: None, hidden: Some(hidden) })
+    Ok(Pass { logits, sampled: None, nll: None, hidden: Some(hidden), before_norm })
 }
 
 /// x after one layer.
