@@ -35,7 +35,7 @@ fn stories() -> String {
 
 const COMMANDS: &[&str] = &[
     "run", "chat", "pull", "list", "rm", "tokenize", "score", "logits", "bench", "inspect", "diff", "doctor",
-    "verify",
+    "verify", "embed", "fill", "classify", "label", "answer",
 ];
 
 #[test]
@@ -109,6 +109,25 @@ fn a_model_is_inspected_checked_and_measured() {
     assert_eq!((&verified["ok"], &verified["greedy_equal"]), (&Value::Bool(true), &Value::Bool(true)));
     let doctor = json(&["doctor", "--kernel", "rms_norm", "--json"]);
     assert_eq!(doctor["ok"], true);
+}
+
+#[test]
+fn every_encoder_matches_its_reference() {
+    let mut n = 0;
+    for entry in std::fs::read_dir(data("encoders")).expect("a folder of models") {
+        let folder = entry.expect("an entry").path().display().to_string();
+        let verified = json(&["verify", &folder, "--json"]);
+        assert_eq!(
+            (&verified["ok"], &verified["kind"]),
+            (&Value::Bool(true), &Value::from("encoder")),
+            "{verified}"
+        );
+        n += 1;
+    }
+    assert_eq!(n, 9);
+    // An encoder cannot go on with a text, and says what it can do.
+    let folder = data("encoders/bert_mlm").display().to_string();
+    refused(&["verify", &folder.replace("bert_mlm", "none")], "golden.safetensors");
 }
 
 #[test]
