@@ -5,7 +5,7 @@
 //   q = q_scale * rotate(norm(q)), k = rotate(norm(k)), norm(x) = gain * x / rms(x) where QK_NORM
 //
 // qkv: (n_tokens, (n_heads + 2 n_kv_heads) * HEAD_DIM)    q: (n_tokens, n_heads * HEAD_DIM)
-// fine: (256, ROPE_DIM / 2) of (cos, sin) of j * freq; coarse: the same of 256 j * freq.
+// turns: (256 + n, ROPE_DIM / 2) of (cos, sin): 256 rows of j * freq, then n rows of 256 j * freq.
 // cos and sin of a sum of two angles are exact to f32, which the device's own need not be.
 //
 // One workgroup of 8 lanes per token and head of q, k or v; lanes take quads in turn.
@@ -26,15 +26,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> fine: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read> coarse: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read> q_gain: array<f32>;
-@group(0) @binding(7) var<storage, read> k_gain: array<f32>;
-@group(0) @binding(8) var<storage, read_write> q: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> turns: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> q_gain: array<f32>;
+@group(0) @binding(6) var<storage, read> k_gain: array<f32>;
+@group(0) @binding(7) var<storage, read_write> q: array<vec4<f32>>;
 
 fn rotation(position: u32, i: u32) -> vec2<f32> {
-    let a = coarse[(position >> 8u) * (ROPE_DIM / 2u) + i];
-    let b = fine[(position & 255u) * (ROPE_DIM / 2u) + i];
+    let a = turns[(256u + (position >> 8u)) * (ROPE_DIM / 2u) + i];
+    let b = turns[(position & 255u) * (ROPE_DIM / 2u) + i];
     return vec2<f32>(a.x * b.x - a.y * b.y, a.y * b.x + a.x * b.y);
 }
 

@@ -38,9 +38,14 @@ fn uniform_bits(seed: u32, position: u32, column: u32) -> u32 {
     return v.x;
 }
 
+// -log(-log(u)), u uniform in 0..1. Devices' logarithms are coarse near 1, where the large values of
+// the noise come from: there the series of -log(1 - v) is exact.
 fn gumbel(s: Scorer, column: u32) -> f32 {
-    let u = (f32(uniform_bits(s.seed, s.position, column) >> 9u) + 0.5) / 8388608.0;
-    return -log(-log(u));
+    let bits = f32(uniform_bits(s.seed, s.position, column) >> 9u) + 0.5;
+    let u = bits / 8388608.0;
+    let v = (8388608.0 - bits) / 8388608.0;
+    let series = v * (1.0 + v * (0.5 + v * (0.33333333 + v * 0.25)));
+    return -log(select(-log(u), series, v < 0.015625));
 }
 
 fn score(s: Scorer, logits: vec4<f32>, columns: vec4<u32>) -> vec4<f32> {

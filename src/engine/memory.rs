@@ -20,7 +20,7 @@ pub(super) struct Memory {
     pub settings: Buffer,
     pub recent: Buffer,
     kv: Vec<(Buffer, Buffer)>,
-    rope: [Option<(Buffer, Buffer, usize)>; 2],
+    rope: [Option<Buffer>; 2],
     pub max_pages: usize,
     pub n_pages: usize,
     kv_dtype: Dtype,
@@ -95,12 +95,12 @@ impl Memory {
         for _ in 0..d.n_layers {
             kv.push((gpu.buffer("keys", 4 * words)?, gpu.buffer("values", 4 * words)?));
         }
-        let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<(Buffer, Buffer, usize)> {
+        let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<Buffer> {
             let (freq, factor) = kernels::inv_freq(dim, base, scaling);
-            let (fine, coarse) = kernels::rope_table(&freq, factor, options.context);
-            let fine = gpu.buffer_with("rope fine", bytemuck::cast_slice(&fine))?;
-            let coarse = gpu.buffer_with("rope coarse", bytemuck::cast_slice(&coarse))?;
-            Ok((fine, coarse, options.context.div_ceil(256)))
+            gpu.buffer_with(
+                "rope",
+                bytemuck::cast_slice(&kernels::rope_table(&freq, factor, options.context)),
+            )
         };
         // Layers with a window keep their unscaled rotations.
         let rope = d.rope.as_ref();
@@ -163,17 +163,11 @@ impl Memory {
             layers.push(Kv { k, v, dtype: self.kv_dtype, n_kv_heads: d.n_kv_heads, head_dim: d.head_dim });
         }
         let rope = |g: &mut Graph, i: usize| {
-            self.rope[i].as_ref().map(|(fine, coarse, n_coarse)| {
-                let columns = d.rope.as_ref().map_or(0, |rope| rope.dim);
-                let fine = g.external("rope fine", 256, columns, Dtype::F32, Binding::Device(fine.whole()));
-                let coarse = g.external(
-                    "rope coarse",
-                    *n_coarse,
-                    columns,
-                    Dtype::F32,
-                    Binding::Device(coarse.whole()),
-                );
-                RopeTable { fine, coarse, rope_dim: columns }
+            let rope_dim = d.rope.as_ref().map_or(0, |rope| rope.dim);
+            let n_rows = 256 + self.context.div_ceil(256);
+            self.rope[i].as_ref().map(|turns| RopeTable {
+                turns: g.external("rope", n_rows, rope_dim, Dtype::F32, Binding::Device(turns.whole())),
+                rope_dim,
             })
         };
         let (global, local) = (rope(g, 0), rope(g, 1));

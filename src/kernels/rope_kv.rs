@@ -24,10 +24,8 @@ params! {
 /// cos and sin by position; see [`rope_table`].
 #[derive(Debug, Clone, Copy)]
 pub struct RopeTable {
-    /// (256, rope_dim)
-    pub fine: Tensor,
-    /// (n_positions / 256, rope_dim)
-    pub coarse: Tensor,
+    /// (256 + n_positions / 256, rope_dim)
+    pub turns: Tensor,
     pub rope_dim: usize,
 }
 
@@ -104,8 +102,7 @@ fn record(
         .read(batch.positions)
         .read(batch.slots)
         .read(batch.pages)
-        .read(table.map_or(none, |table| table.fine))
-        .read(table.map_or(none, |table| table.coarse))
+        .read(table.map_or(none, |table| table.turns))
         .read(q_gain)
         .read(k_gain)
         .write(q)
@@ -125,8 +122,8 @@ fn twin(call: &mut Call) -> Result<()> {
     let qk_norm = call.config("QK_NORM")? != 0.0;
     let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
     let qkv = call.floats(0);
-    let (fine, coarse, gains) = (call.floats(4), call.floats(5), [call.floats(6), call.floats(7)]);
-    let mut out = [call.floats(8), call.floats(9), call.floats(10)];
+    let (turns, gains) = (call.floats(4), [call.floats(5), call.floats(6)]);
+    let mut out = [call.floats(7), call.floats(8), call.floats(9)];
     let mut scales = out.clone().map(|values| values.iter().map(|v| v.abs()).collect::<Vec<f64>>());
     let n_all = n_heads + 2 * n_kv_heads;
     for t in 0..call.n_rows(0) {
@@ -151,12 +148,12 @@ fn twin(call: &mut Call) -> Result<()> {
                 let before = y.clone();
                 for i in 0..rope_dim / 2 {
                     let (a, b) = if neighbours { (2 * i, 2 * i + 1) } else { (i, i + rope_dim / 2) };
-                    let at = |table: &[f64], row: usize| {
+                    let at = |row: usize| {
                         let k = row * rope_dim + 2 * i;
-                        (table[k], table[k + 1])
+                        (turns[k], turns[k + 1])
                     };
-                    let (c1, s1) = at(&coarse, position / 256);
-                    let (c2, s2) = at(&fine, position % 256);
+                    let (c1, s1) = at(256 + position / 256);
+                    let (c2, s2) = at(position % 256);
                     let (cos, sin) = (c1 * c2 - s1 * s2, s1 * c2 + c1 * s2);
                     y[a] = before[a] * cos - before[b] * sin;
                     y[b] = before[b] * cos + before[a] * sin;
@@ -181,7 +178,7 @@ fn twin(call: &mut Call) -> Result<()> {
         }
     }
     for (i, (values, scales)) in out.into_iter().zip(scales).enumerate() {
-        call.set_with_scales(8 + i, values, scales);
+        call.set_with_scales(7 + i, values, scales);
     }
     Ok(())
 }
@@ -222,12 +219,8 @@ fn cases(caps: &Caps) -> Vec<Case> {
                     };
                     let kv = Kv { k: pool(g, inputs), v: pool(g, inputs), dtype, n_kv_heads, head_dim };
                     let (freq, factor) = inv_freq(rope_dim, 10_000.0, &Scaling::None);
-                    let (fine, coarse) = rope_table(&freq, factor, 1024);
-                    let table = RopeTable {
-                        fine: inputs.floats(g, 256, rope_dim, &fine),
-                        coarse: inputs.floats(g, 4, rope_dim, &coarse),
-                        rope_dim,
-                    };
+                    let turns = rope_table(&freq, factor, 1024);
+                    let table = RopeTable { turns: inputs.floats(g, 260, rope_dim, &turns), rope_dim };
                     let mut gain = |g: &mut Graph| inputs.tensor(g, 1, head_dim, Dtype::F32);
                     let qk_norm = qk_norm.then(|| (gain(g), gain(g), 1e-6));
                     let p =

@@ -84,14 +84,14 @@ pub fn inv_freq(dim: usize, base: f64, scaling: &Scaling) -> (Vec<f64>, f64) {
     }
 }
 
-/// cos and sin of `j * freq` for j in 0..256, and of `256 j * freq` up to `n_positions`; the factor
-/// is in the second. Shapes: (256, dim), (n_positions / 256 rounded up, dim), pairs of (cos, sin).
-pub fn rope_table(freq: &[f64], factor: f64, n_positions: usize) -> (Vec<f32>, Vec<f32>) {
+/// cos and sin of `j * freq` for j in 0..256, then of `256 j * freq` up to `n_positions`, with the
+/// factor. Shape: (256 + n_positions / 256 rounded up, dim), pairs of (cos, sin).
+pub fn rope_table(freq: &[f64], factor: f64, n_positions: usize) -> Vec<f32> {
     let rows = |n: usize, step: f64, factor: f64| {
         let angles = (0..n).flat_map(move |j| freq.iter().map(move |f| j as f64 * step * f));
-        angles.flat_map(|a| [(factor * a.cos()) as f32, (factor * a.sin()) as f32]).collect::<Vec<f32>>()
+        angles.flat_map(move |a| [(factor * a.cos()) as f32, (factor * a.sin()) as f32])
     };
-    (rows(256, 1.0, 1.0), rows(n_positions.div_ceil(256), 256.0, factor))
+    rows(256, 1.0, 1.0).chain(rows(n_positions.div_ceil(256), 256.0, factor)).collect()
 }
 
 #[cfg(test)]
