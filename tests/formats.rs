@@ -348,7 +348,7 @@ fn linked(format: &Format) -> String {
         @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             var x: Block;
             x.v0 = y[id.x];
-            y[id.x] = dot4(id.x, id.y, id.z, x) + weight4(id.x, id.y, id.z);
+            y[id.x] = dot4(load_weights(id.x, id.y, id.z), prepare(x)) + weight4(id.x, id.y, id.z);
         }"
 }
 
