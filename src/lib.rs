@@ -8,7 +8,8 @@
 //!
 //! ```text
 //!  cli        commands                                      the only module that prints or exits
-//!  engine     sequences, batching, sampling, stop rules
+//!  vectors    bag of words
+//!  engine     sequences, batching, sampling, stop rules; encoding whole texts
 //!  model      architectures as data, loading, forward passes, KV cache
 //!  kernels    one file per kernel: declaration, recording function, CPU twin, test cases
 //!  graph      Kernel, Graph (records launches), shader linking, scratch memory, CPU replay
@@ -58,6 +59,8 @@ pub mod kernels;
 pub mod model;
 
 pub mod engine;
+
+pub mod vectors;
 
 pub mod cli;
 

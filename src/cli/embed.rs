@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::common::{self, DeviceArgs};
+use super::csv;
 use crate::engine::{Encoder, EncoderInput, Pooling, cosine};
 use crate::error::{Error, Result};
 use crate::model::LoadOptions;
@@ -160,8 +161,7 @@ impl Embed {
     ) -> Result<ExitCode> {
         let text = common::text_or_file(None, Some(file))?;
         let (mut texts, mut scores) = (Vec::new(), Vec::new());
-        for (i, line) in text.lines().enumerate() {
-            let fields = csv_fields(line);
+        for (i, (line, fields)) in csv::records(&text).into_iter().enumerate() {
             let score = fields.last().and_then(|field| field.trim().parse::<f64>().ok());
             match (score, fields.len() >= 3) {
                 (Some(score), true) => {
@@ -174,7 +174,10 @@ impl Embed {
                 _ => {
                     return Err(Error::file(
                         file.display(),
-                        format!("line {}: expected sentence, sentence, score; found {line:?}", i + 1),
+                        format!(
+                            "line {line}: expected sentence, sentence, score; found {}",
+                            fields.join(",")
+                        ),
                     ));
                 }
             }
@@ -243,26 +246,6 @@ fn pooling_of(path: &Path) -> Pooling {
     }
 }
 
-/// The fields of a CSV line, with quotes (RFC 4180).
-fn csv_fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        let field = fields.last_mut().expect("there is always a field");
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                field.push('"');
-                chars.next();
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            c => field.push(c),
-        }
-    }
-    fields
-}
-
 /// Ranks from 1, the mean rank for equal values.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
@@ -295,6 +278,5 @@ mod tests {
     #[test]
     fn ranks_of_equal_values_are_shared() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
-        assert_eq!(csv_fields("a,\"b, \"\"c\"\"\",1"), ["a", "b, \"c\"", "1"]);
     }
 }

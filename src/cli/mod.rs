@@ -2,10 +2,13 @@
 //!
 //! Results go to stdout, everything else to stderr. `--json` prints one object.
 
+mod audit;
 mod bench;
 mod bench_kernels;
+mod bow;
 mod chat;
 mod common;
+mod csv;
 mod diff;
 mod doctor;
 mod embed;
@@ -61,6 +64,10 @@ enum Command {
     Label(heads::Label),
     /// The part of a text that answers a question.
     Answer(heads::Answer),
+    /// Texts as bags of words.
+    Bow(bow::BagOfWords),
+    /// Measures of bias and provenance.
+    Audit(audit::Audit),
     /// Measures tokens per second, or the kernels.
     Bench(bench::Bench),
     /// What is in a model file, and what it needs to run.
@@ -89,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Classify(command) => command.run(),
         Command::Label(command) => command.run(),
         Command::Answer(command) => command.run(),
+        Command::Bow(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Diff(command) => command.run(),
