@@ -111,7 +111,7 @@ fn an_unknown_architecture_is_named_with_the_nearest() {
     .expect("written");
     let options = aquatint::model::LoadOptions { tokenizer_optional: true };
     let error = aquatint::model::Model::load(&common::gpu(), &folder, &options, &mut |_| {});
-    let error = error.err().expect("the shapes differ").to_string();
+    let error = error.expect_err("the shapes differ").to_string();
     assert!(error.contains("mlp.down_proj") && error.contains("116") && error.contains("112"), "{error}");
     std::fs::remove_dir_all(&folder).expect("removed");
 }

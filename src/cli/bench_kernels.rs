@@ -203,7 +203,7 @@ fn cases(gpu: &Gpu) -> Vec<Bench> {
 
 fn product(name: &'static str, n_rows: usize, n_columns: usize, n_tokens: usize) -> Bench {
     let format = format::by_name(name).expect("a known format");
-    let blocks = n_columns.next_multiple_of(format.block_len) / format.block_len;
+    let blocks = n_columns.div_ceil(format.block_len);
     Bench {
         name: format!("matvec {name} {n_rows}x{n_columns} x {n_tokens}"),
         bytes: (n_rows * blocks * format.block_bytes) as f64,

@@ -98,14 +98,14 @@ impl EngineArgs {
 /// How the next token is chosen.
 #[derive(Args, Debug, Clone)]
 pub struct SamplingArgs {
-    /// Randomness: 0 always takes the likeliest token.
-    #[arg(long, default_value_t = 0.2, value_name = "T")]
+    /// Randomness: 0 always takes the likeliest token, 0.8 varies.
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
     pub temperature: f32,
     /// Draws from this many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 40, value_name = "K")]
     pub top_k: u32,
     /// Draws from the likeliest tokens that have this much of the probability.
-    #[arg(long, default_value_t = 0.9, value_name = "P")]
+    #[arg(long, default_value_t = 0.95, value_name = "P")]
     pub top_p: f32,
     /// Leaves out tokens less likely than this share of the likeliest.
     #[arg(long, default_value_t = 0.0, value_name = "P")]

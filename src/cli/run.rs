@@ -167,7 +167,7 @@ pub fn generate(
 ) -> Result<Answer> {
     let mut generation = engine.generate(ids, options)?;
     let mut text = String::new();
-    while let Some(piece) = generation.next() {
+    for piece in generation.by_ref() {
         let piece = piece?;
         text.push_str(&piece.text);
         each(&piece.text)?;

@@ -191,7 +191,7 @@ impl Golden {
         let mut texts = Vec::new();
         for (ids, mask) in self.inputs.iter().zip(&self.masks) {
             let ids: Vec<u32> = ids.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(id, _)| *id).collect();
-            let by_text = self.logits.len() > 0 && self.logits.len() / self.inputs.len() < self.n;
+            let by_text = !self.logits.is_empty() && self.logits.len() / self.inputs.len() < self.n;
             let wanted = if by_text { vec![0] } else { (0..ids.len()).collect() };
             texts.push(EncoderInput { ids, wanted, ..EncoderInput::default() });
         }

@@ -402,12 +402,12 @@ impl<'a> Loader<'a> {
                 (both()?.pick(0..d.n_ff), both()?.pick(d.n_ff..2 * d.n_ff))
             }
             None => {
-                return Err(self.finder.required(&name("ffn_gate.weight")).err().expect("it was not found"));
+                return Err(self.finder.required(&name("ffn_gate.weight")).expect_err("it was not found"));
             }
         };
         let (gate, up) = (gate.expect(d.n_ff, d.n_embd)?, up.expect(d.n_ff, d.n_embd)?);
         let has_bias = self.finder.find(&name("ffn_up.bias")).is_some();
-        if gate.format != up.format || d.n_ff % 2 != 0 || has_bias {
+        if gate.format != up.format || !d.n_ff.is_multiple_of(2) || has_bias {
             let gate = Linear {
                 weight: self.upload(&name("ffn_gate"), &[gate])?,
                 bias: self.bias(&name("ffn_gate"), d.n_ff)?,
@@ -506,7 +506,7 @@ impl<'a> Loader<'a> {
     /// Packs the rows of two lists of parts in turn: gate, up, gate, up.
     fn upload_interleaved(&mut self, name: &str, gate: &[Part], up: &[Part]) -> Result<PackedWeight> {
         let n_rows: usize = gate.iter().chain(up).map(Part::n_rows).sum();
-        let row = |i: usize| row_of(if i % 2 == 0 { gate } else { up }, i / 2);
+        let row = |i: usize| row_of(if i.is_multiple_of(2) { gate } else { up }, i / 2);
         let packed = PackedWeight::upload(self.gpu, name, gate[0].format, n_rows, gate[0].n_columns, &row)?;
         self.count(gate);
         self.count(up);
