@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aquatint::engine::{Engine, Event, Finish, GenerateOptions, Request};
+use aquatint::engine::{Engine, EngineOptions, Event, Finish, GenerateOptions, Request};
 use aquatint::kernels::SlotSampling;
 
 const STORIES: &str = "stories260K.bin";
@@ -182,4 +182,167 @@ fn a_request_that_cannot_run_is_an_error() {
     refuse(vec![], "empty");
     refuse(vec![1, 512], "token 512");
     refuse(vec![1; 33], "33 tokens");
+}
+
+#[test]
+fn temperature_zero_is_greedy_beside_others_too() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let greedy =
+        together(&mut common::exact(&model, 96, 1), vec![request(&[1], 40, SlotSampling::default())])
+            .remove(0);
+    // Each leaves one candidate, on the way that draws.
+    let cold = SlotSampling { temperature: 0.0, top_k: 5, top_p: 0.5, seed: 3, ..SlotSampling::default() };
+    let one = SlotSampling { temperature: 2.0, top_k: 1, seed: 4, ..SlotSampling::default() };
+    let narrow = SlotSampling { temperature: 2.0, top_p: 1e-6, seed: 5, ..SlotSampling::default() };
+    let warm = SlotSampling { temperature: 1.5, seed: 6, ..SlotSampling::default() };
+    let mut engine = common::exact(&model, 96, 4);
+    let requests = [cold, one, narrow, warm].map(|sampling| request(&[1], 40, sampling)).to_vec();
+    let found = together(&mut engine, requests);
+    assert_eq!(found[0], greedy, "temperature 0");
+    assert_eq!(found[1], greedy, "top-k 1");
+    assert_eq!(found[2], greedy, "top-p 1e-6");
+    assert_ne!(found[3], greedy, "temperature 1.5");
+}
+
+#[test]
+fn a_generation_ends_at_its_number_of_tokens() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let mut engine = common::exact(&model, 96, 1);
+    for max_tokens in [0, 1, 2, 33] {
+        let options = GenerateOptions { max_tokens, ..Default::default() };
+        let mut generation = engine.generate(&[1], &options).expect("it starts");
+        generation.by_ref().for_each(|piece| drop(piece.expect("the device works")));
+        assert_eq!((generation.ids().len(), generation.finish()), (max_tokens, Some(Finish::Length)));
+        let stats = generation.stats();
+        assert_eq!((stats.n_prompt, stats.n_generated), (1, max_tokens));
+    }
+}
+
+#[test]
+fn stop_texts_may_be_many_and_overlap() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let mut engine = common::exact(&model, 128, 1);
+    let run = |engine: &mut Engine, stop: &[&str]| {
+        let stop = stop.iter().map(|&stop| stop.to_owned()).collect();
+        let options = GenerateOptions { max_tokens: 60, stop, ..Default::default() };
+        engine.generate(&[1], &options).expect("it starts").map(|piece| piece.expect("works").text).collect()
+    };
+    let all: String = run(&mut engine, &[]);
+    // Every place the text could be cut at: the text before it comes out, and nothing else.
+    let words = all.char_indices().filter(|&(i, c)| c == ' ' && i > 2).map(|(i, _)| i);
+    for at in words.filter(|&at| at + 6 < all.len() && all.is_char_boundary(at + 6)).take(12) {
+        let stop = &all[at - 2..at + 6];
+        let expected = &all[..all.find(stop).expect("it is in the text")];
+        assert_eq!(run(&mut engine, &["", "zzz", stop]), expected, "{stop:?}");
+    }
+    // The first in the text ends it, not the first in the list; a beginning of a stop text is no stop.
+    assert_eq!(run(&mut engine, &["named", "upon"]), " Once ");
+    assert_eq!(run(&mut engine, &["upon a tiger", "time, zebra"]), all);
+}
+
+#[test]
+fn after_a_generation_was_dropped_texts_can_be_scored() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let mut engine = common::exact(&model, 128, 2);
+    let expected = engine.logits(&[1, 403, 407], 1).expect("logits");
+    let options = GenerateOptions { max_tokens: 100, ..Default::default() };
+    let mut generation = engine.generate(&[1, 300, 301], &options).expect("it starts");
+    generation.next().expect("a piece").expect("the device works");
+    drop(generation);
+    assert_eq!(engine.logits(&[1, 403, 407], 1).expect("nothing is running"), expected);
+    // While a sequence does run its cache must not be touched.
+    engine.submit(request(&[1], 5, SlotSampling::default())).expect("valid");
+    assert!(engine.logits(&[1, 403, 407], 1).is_err());
+}
+
+#[test]
+fn other_sequences_keep_their_tokens_while_one_is_iterated() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let expected =
+        together(&mut common::exact(&model, 96, 1), vec![request(&[1, 300], 30, SlotSampling::default())])
+            .remove(0);
+    let mut engine = common::exact(&model, 96, 2);
+    let other = engine.submit(request(&[1, 300], 30, SlotSampling::default())).expect("valid");
+    let gone = engine.submit(request(&[1, 301], 30, SlotSampling::default())).expect("valid");
+    let options = GenerateOptions { max_tokens: 10, ..Default::default() };
+    assert_eq!(engine.generate(&[1], &options).expect("it starts").count(), 10);
+    assert_eq!(engine.generate_ids(&[1], &options).expect("it runs").len(), 10);
+    engine.cancel(gone);
+    let (mut tokens, mut finish) = (Vec::new(), None);
+    while engine.busy() {
+        for event in engine.step(Duration::MAX).expect("the device works") {
+            match event {
+                Event::Token { sequence, id } if sequence == other => tokens.push(id),
+                Event::Finished { sequence, finish: why } if sequence == other => finish = Some(why),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    assert_eq!((tokens, finish), (expected, Some(Finish::Length)));
+}
+
+#[test]
+fn a_waiting_sequence_can_be_cancelled() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let mut engine = common::exact(&model, 96, 1);
+    let first = engine.submit(request(&[1], 8, SlotSampling::default())).expect("valid");
+    let second = engine.submit(request(&[1, 300], 8, SlotSampling::default())).expect("valid");
+    engine.cancel(second);
+    while engine.busy() {
+        for event in engine.step(Duration::MAX).expect("the device works") {
+            let (Event::Token { sequence, .. } | Event::Finished { sequence, .. }) = event;
+            assert_eq!(sequence, first);
+        }
+    }
+}
+
+#[test]
+fn a_step_keeps_to_its_budget() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    // Passes over a long prompt take far longer than the budget, on any device.
+    let options = EngineOptions { context: 4096, chunk: 1024, ..EngineOptions::default() };
+    let mut engine = Engine::new(model, options).expect("the engine fits");
+    let prompt: Vec<u32> = (0..4000).map(|i| 261 + (i * 37) % 200).collect();
+    // Once before, so that nothing is compiled while the clock runs.
+    together(&mut engine, vec![request(&prompt[..1100], 2, SlotSampling::default())]);
+    engine.submit(request(&prompt[1..], 2, SlotSampling::default())).expect("valid");
+    let start = Instant::now();
+    let (mut n_steps, mut longest, mut n_tokens) = (0, Duration::ZERO, 0);
+    let budget = Duration::from_millis(3);
+    while engine.busy() {
+        let step = Instant::now();
+        n_tokens += engine.step(budget).expect("the device works").len();
+        longest = longest.max(step.elapsed());
+        n_steps += 1;
+    }
+    let all = start.elapsed();
+    eprintln!("{n_steps} steps, the longest {longest:?} of {all:?}");
+    assert_eq!(n_tokens, 3, "two tokens and the end");
+    assert!(longest < budget + all / 4, "a step took {longest:?} of {all:?}, the budget was {budget:?}");
+}
+
+#[test]
+fn settings_out_of_their_range_are_errors() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, STORIES);
+    let mut engine = common::exact(&model, 32, 1);
+    let right = SlotSampling::default();
+    for (sampling, expected) in [
+        (SlotSampling { temperature: -1.0, ..right }, "temperature"),
+        (SlotSampling { temperature: f32::NAN, ..right }, "temperature"),
+        (SlotSampling { top_p: 1.5, ..right }, "top-p"),
+        (SlotSampling { repetition_penalty: 0.0, ..right }, "repetition"),
+        (SlotSampling { n_recent: 1 << 20, ..right }, "look back"),
+    ] {
+        let error = engine.submit(request(&[1], 1, sampling)).expect_err("out of range").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(!engine.busy());
 }

@@ -118,11 +118,10 @@ impl Engine {
         })?;
         let mut ids = Vec::new();
         loop {
-            for event in self.step(Duration::MAX)? {
+            for event in self.step_for(own, Duration::MAX)? {
                 match event {
-                    Event::Token { sequence, id } if sequence == own => ids.push(id),
-                    Event::Finished { sequence, .. } if sequence == own => return Ok(ids),
-                    _ => {}
+                    Event::Token { id, .. } => ids.push(id),
+                    Event::Finished { .. } => return Ok(ids),
                 }
             }
         }
@@ -147,7 +146,7 @@ impl Generation<'_> {
     /// Works for about `budget` and returns the pieces that came out; `None` when it has ended.
     pub fn poll_for(&mut self, budget: Duration) -> Result<Option<Vec<Piece>>> {
         if self.finish.is_none() {
-            for event in self.engine.step(budget)? {
+            for event in self.engine.step_for(self.sequence, budget)? {
                 self.take(event);
             }
         }
@@ -157,7 +156,7 @@ impl Generation<'_> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Token { sequence, id } if sequence == self.sequence && self.finish.is_none() => {
+            Event::Token { id, .. } if self.finish.is_none() => {
                 let now = self.start.elapsed();
                 let first = *self.stats.first_token.get_or_insert(now);
                 self.stats.rest = now - first;
@@ -167,7 +166,7 @@ impl Generation<'_> {
                 self.held.push_str(&text);
                 self.release(id);
             }
-            Event::Finished { sequence, finish } if sequence == self.sequence && self.finish.is_none() => {
+            Event::Finished { finish, .. } if self.finish.is_none() => {
                 self.finish = Some(finish);
                 let rest = std::mem::take(&mut self.held) + &self.decode.finish().unwrap_or_default();
                 if !rest.is_empty() {
@@ -213,7 +212,7 @@ impl Iterator for Generation<'_> {
             if self.finish.is_some() {
                 return None;
             }
-            match self.engine.step(Duration::MAX) {
+            match self.engine.step_for(self.sequence, Duration::MAX) {
                 Ok(events) => events.into_iter().for_each(|event| self.take(event)),
                 Err(error) => {
                     self.finish = Some(Finish::Stop);
@@ -232,7 +231,7 @@ impl futures::Stream for Generation<'_> {
         const SLICE: Duration = Duration::from_millis(2);
         let this = self.get_mut();
         if this.ready.is_empty() && this.finish.is_none() {
-            match this.engine.step(SLICE) {
+            match this.engine.step_for(this.sequence, SLICE) {
                 Ok(events) => events.into_iter().for_each(|event| this.take(event)),
                 Err(error) => {
                     this.finish = Some(Finish::Stop);

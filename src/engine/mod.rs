@@ -8,6 +8,7 @@
 mod encode;
 mod generate;
 mod memory;
+mod pace;
 mod pages;
 mod score;
 
@@ -26,6 +27,7 @@ use crate::graph::{Dtype, Graph, Program, Scratch};
 use crate::kernels::{FROM_SLOT, PAGE, RECENT_MAX, SlotSampling};
 use crate::model::{Head, LoadOptions, Model, Pass, record};
 use memory::{Memory, StepData};
+use pace::Pace;
 use pages::Pages;
 
 /// The size of an engine.
@@ -82,6 +84,14 @@ pub enum Event {
     Finished { sequence: SequenceId, finish: Finish },
 }
 
+impl Event {
+    /// The sequence it is about.
+    pub fn sequence(&self) -> SequenceId {
+        let (Event::Token { sequence, .. } | Event::Finished { sequence, .. }) = *self;
+        sequence
+    }
+}
+
 struct Sequence {
     id: SequenceId,
     slot: usize,
@@ -101,6 +111,8 @@ struct Sequence {
 struct Flight {
     readback: Readback,
     sequences: Vec<SequenceId>,
+    n_tokens: usize,
+    start: Instant,
 }
 
 /// Passes submitted ahead.
@@ -121,6 +133,9 @@ pub struct Engine {
     flights: VecDeque<Flight>,
     spare: Vec<Readback>,
     next_id: u64,
+    /// Events that came while somebody waited for another sequence.
+    kept: Vec<Event>,
+    pace: Pace,
 }
 
 impl Engine {
@@ -143,6 +158,8 @@ impl Engine {
             flights: VecDeque::new(),
             spare: Vec::new(),
             next_id: 0,
+            kept: Vec::new(),
+            pace: Pace::new(options.chunk, model.gpu.caps().software()),
             model,
             options,
         })
@@ -179,16 +196,22 @@ impl Engine {
         self.scratch.len()
     }
 
-    /// Whether anything is waiting, running or in flight.
+    /// Whether anything is waiting, running, in flight or still to be reported.
     pub fn busy(&self) -> bool {
+        self.at_work() || !self.kept.is_empty()
+    }
+
+    fn at_work(&self) -> bool {
         !self.waiting.is_empty() || !self.running.is_empty() || !self.flights.is_empty()
     }
 
     /// Queues a sequence. It starts when a slot is free.
     ///
-    /// Fails if the prompt is empty, does not fit the context or has a token outside of the vocabulary.
+    /// Fails if the prompt is empty, does not fit the context or has a token outside of the vocabulary, and
+    /// if a setting of the sampling is out of its range.
     pub fn submit(&mut self, request: Request) -> Result<SequenceId> {
         self.check_tokens(&request.prompt)?;
+        request.sampling.check()?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;
         self.waiting.push_back((id, request));
@@ -198,6 +221,7 @@ impl Engine {
     /// Ends a sequence at once; nothing more is reported of it.
     pub fn cancel(&mut self, id: SequenceId) {
         self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.kept.retain(|event| event.sequence() != id);
         if let Some(at) = self.running.iter().position(|s| s.id == id) {
             self.end(at);
         }
@@ -206,18 +230,29 @@ impl Engine {
     /// Does a piece of work: submits a pass if there is something to do, and takes the results that
     /// are due. Returns when `budget` is spent, or earlier when something happened or all is done.
     pub fn step(&mut self, budget: Duration) -> Result<Vec<Event>> {
+        match self.kept.is_empty() {
+            true => self.advance(budget),
+            false => Ok(std::mem::take(&mut self.kept)),
+        }
+    }
+
+    /// Steps for one sequence: its events. Those of others are kept for [`Engine::step`].
+    fn step_for(&mut self, own: SequenceId, budget: Duration) -> Result<Vec<Event>> {
+        let (events, others) = self.advance(budget)?.into_iter().partition(|event| event.sequence() == own);
+        self.kept.extend::<Vec<Event>>(others);
+        Ok(events)
+    }
+
+    fn advance(&mut self, budget: Duration) -> Result<Vec<Event>> {
         let start = Instant::now();
         let mut events = Vec::new();
         loop {
             self.admit(&mut events)?;
-            let submitted = self.flights.len() < DEPTH && self.submit_pass(&mut events)?;
-            if !submitted && let Some(flight) = self.flights.front_mut() {
-                if budget.is_zero() && !flight.readback.ready(&self.model.gpu)? {
-                    break;
-                }
-                self.land(&mut events)?;
+            let submitted = self.flights.len() < DEPTH && self.submit_pass(&mut events, budget)?;
+            if !submitted {
+                self.land(&mut events, budget.saturating_sub(start.elapsed()))?;
             }
-            if !events.is_empty() || !self.busy() || start.elapsed() >= budget {
+            if !events.is_empty() || !self.at_work() || start.elapsed() >= budget {
                 break;
             }
         }
@@ -290,13 +325,15 @@ impl Engine {
     }
 
     /// Submits one pass over what the running sequences have to do. False if there is nothing.
-    fn submit_pass(&mut self, events: &mut Vec<Event>) -> Result<bool> {
+    fn submit_pass(&mut self, events: &mut Vec<Event>, budget: Duration) -> Result<bool> {
+        let start = Instant::now();
+        let most = self.pace.chunk(budget).max(self.options.n_slots);
         let mut data = StepData::default();
         let mut outputs_of = Vec::new();
         let mut n_context = 0;
         let mut full = Vec::new();
         for at in 0..self.running.len() {
-            let room = self.options.chunk.max(self.options.n_slots) - data.ids.len();
+            let room = most - data.ids.len();
             let s = &self.running[at];
             let n_known = s.tokens.len() - s.n_submitted.min(s.tokens.len());
             let n_generated = s.tokens.len() - s.prompt_len + s.n_pending;
@@ -351,9 +388,6 @@ impl Engine {
         self.memory.write(gpu, &data);
         let mut submission = gpu.begin();
         submission.replay(&program.plan, &sizes);
-        if sequences.is_empty() {
-            return submission.submit().map(|()| true);
-        }
         let tokens = pass.sampled.as_ref().expect("the pass samples").tokens;
         let slice = program.slice(tokens).expect("the pass writes its tokens");
         let mut readback = match self.spare.pop() {
@@ -363,7 +397,9 @@ impl Engine {
         submission
             .read_back(&mut readback, &[(slice.buffer.clone(), slice.offset, 4 * sequences.len() as u64)]);
         submission.submit_for(&mut readback)?;
-        self.flights.push_back(Flight { readback, sequences });
+        let n_tokens = data.ids.len();
+        self.pace.submitted(n_tokens, start.elapsed(), budget);
+        self.flights.push_back(Flight { readback, sequences, n_tokens, start });
         Ok(true)
     }
 
@@ -391,11 +427,16 @@ impl Engine {
         }
     }
 
-    /// Takes the tokens of the oldest pass in flight.
-    fn land(&mut self, events: &mut Vec<Event>) -> Result<()> {
+    /// Takes the tokens of the oldest pass in flight, if it ends before `timeout` does.
+    fn land(&mut self, events: &mut Vec<Event>, timeout: Duration) -> Result<()> {
         let Some(mut flight) = self.flights.pop_front() else { return Ok(()) };
+        if !flight.readback.ready(&self.model.gpu, timeout)? {
+            self.flights.push_front(flight);
+            return Ok(());
+        }
         let bytes = flight.readback.wait(&self.model.gpu)?;
         self.spare.push(flight.readback);
+        self.pace.landed(flight.n_tokens, flight.start.elapsed());
         for (i, &sequence) in flight.sequences.iter().enumerate() {
             // Gone if it ended while this pass was in flight.
             let Some(at) = self.running.iter().position(|s| s.id == sequence) else { continue };

@@ -1,5 +1,7 @@
 //! Logits and likelihoods of given texts.
 
+use std::time::Duration;
+
 use super::memory::StepData;
 use super::{Engine, PAGE};
 use crate::error::{Error, Result};
@@ -97,8 +99,12 @@ impl Engine {
 
     /// Pages for a sequence of `n` tokens in slot 0, which must be free.
     fn fresh_pages(&mut self, n: usize) -> Result<Vec<u32>> {
-        if self.busy() {
+        if !self.waiting.is_empty() || !self.running.is_empty() {
             return Err(Error::Input("texts cannot be scored while sequences are running".into()));
+        }
+        // Passes of sequences that were cancelled.
+        while !self.flights.is_empty() {
+            self.land(&mut Vec::new(), Duration::MAX)?;
         }
         let pages = (0..n.div_ceil(PAGE)).map(|_| self.pages.take()).collect::<Result<Vec<_>>>()?;
         self.model.gpu.write(&self.memory.pages, 0, bytemuck::cast_slice(&pages));

@@ -1,6 +1,7 @@
 //! Device memory: allocation, upload, reading back.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
@@ -185,9 +186,15 @@ impl Readback {
         self.submission = Some(submission);
     }
 
-    /// Whether the data has arrived. Does not block.
-    pub fn ready(&mut self, gpu: &Gpu) -> Result<bool> {
-        gpu.poll(wgpu::PollType::Poll)?;
+    /// Whether the data has arrived. Waits for `timeout` at most.
+    pub fn ready(&mut self, gpu: &Gpu, timeout: Duration) -> Result<bool> {
+        gpu.poll(match timeout {
+            Duration::ZERO => wgpu::PollType::Poll,
+            timeout => wgpu::PollType::Wait {
+                submission_index: self.submission.clone(),
+                timeout: (timeout != Duration::MAX).then_some(timeout),
+            },
+        })?;
         Ok(match &self.mapped {
             Some(receiver) => match receiver.try_recv() {
                 Ok(mapped) => {

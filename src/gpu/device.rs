@@ -130,7 +130,11 @@ impl Gpu {
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
         let polled = self.shared.device.poll(how);
         self.check()?;
-        polled.map(|_| ()).map_err(|error| Error::Gpu(format!("the device does not answer: {error}")))
+        match polled {
+            // Who waits for a time looks whether it was enough.
+            Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
+            Err(error) => Err(Error::Gpu(format!("the device does not answer: {error}"))),
+        }
     }
 
     pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<u64, Arc<Pipeline>>> {
