@@ -20,6 +20,7 @@ mod run;
 mod score;
 mod store;
 mod tokenize;
+mod vectors;
 mod verify;
 
 use std::process::ExitCode;
@@ -66,6 +67,8 @@ enum Command {
     Answer(heads::Answer),
     /// Texts as bags of words.
     Bow(bow::BagOfWords),
+    /// Questions to files of word vectors.
+    Vectors(vectors::Vectors),
     /// Measures of bias and provenance.
     Audit(audit::Audit),
     /// Measures tokens per second, or the kernels.
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Label(command) => command.run(),
         Command::Answer(command) => command.run(),
         Command::Bow(command) => command.run(),
+        Command::Vectors(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
