@@ -4,7 +4,7 @@
 // head's dimensions. For each head: the largest score m, the sum of exp(s - m), and
 // sum of exp(s - m) v.
 import package::cluster::{Lane, cluster_sum4};
-import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, SOFT_CAP};
+import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, RELATIVE, SOFT_CAP};
 import package::kv_read::{load_key, load_value};
 
 const NO_SCORE: f32 = -1e30;
@@ -83,7 +83,19 @@ fn attend_span(
             }
             if ALIBI {
                 // The query's own position would add the same to all scores.
-                s += slopes[first_head + h] * vec4<f32>(position);
+                s += biases[first_head + h] * vec4<f32>(position);
+            }
+            if RELATIVE {
+                let reach = i32(params.reach);
+                let ahead = vec4<i32>(position) - vec4<i32>(i32(positions[token]));
+                let column = vec4<u32>(clamp(ahead, vec4<i32>(-reach), vec4<i32>(reach)) + vec4<i32>(reach));
+                let row = (first_head + h) * (2u * params.reach + 1u);
+                s += vec4<f32>(
+                    biases[row + column.x],
+                    biases[row + column.y],
+                    biases[row + column.z],
+                    biases[row + column.w],
+                );
             }
             s = select(vec4<f32>(NO_SCORE), s, seen);
             let largest = max(span_max[h], max(max(s.x, s.y), max(s.z, s.w)));

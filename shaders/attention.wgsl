@@ -1,8 +1,10 @@
 // Fused attention over the paged cache; the scores are never stored.
 //
-//   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)]) + slopes[h] p
+//   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)]) + bias[h, p]
 //   p in first .. end, positions of the token's slot; g(h) = h / (heads per kv head)
 //   first = position(t) + 1 - window, end = min(limit(t), position(t) + after) + 1
+//   bias[h, p] = biases[h] p where ALIBI, biases[h, clamp(p - position(t), -reach, reach) + reach]
+//   where RELATIVE
 //
 // q: (n_tokens, n_heads * HEAD_DIM), scaled already    y: the same shape
 // keys, values: [page][kv head][position in page, 32][HEAD_DIM]
@@ -28,13 +30,15 @@ struct Params {
     soft_cap: f32,
     // Positions after its own that a token sees.
     after: u32,
+    // Positions ahead and behind that have a bias of their own.
+    reach: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> slopes: array<f32>;
+@group(0) @binding(4) var<storage, read> biases: array<f32>;
 @group(0) @binding(5) var<storage, read> limits: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<real4>;
 

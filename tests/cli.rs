@@ -112,7 +112,7 @@ fn a_model_is_inspected_checked_and_measured() {
 }
 
 #[test]
-fn every_encoder_matches_its_reference() {
+fn every_encoder_and_encoder_decoder_matches_its_reference() {
     let mut n = 0;
     for entry in std::fs::read_dir(data("encoders")).expect("a folder of models") {
         let folder = entry.expect("an entry").path().display().to_string();
@@ -125,6 +125,13 @@ fn every_encoder_matches_its_reference() {
         n += 1;
     }
     assert_eq!(n, 9);
+    for name in ["t5", "flan_t5", "switch", "bart"] {
+        let folder = data(&format!("encoder_decoders/{name}")).display().to_string();
+        let verified = json(&["verify", &folder, "--json"]);
+        let found = (&verified["ok"], &verified["greedy_equal"], &verified["beams_equal"]);
+        let yes = &Value::Bool(true);
+        assert_eq!(found, (yes, yes, yes), "{verified}");
+    }
     // An encoder cannot go on with a text, and says what it can do.
     let folder = data("encoders/bert_mlm").display().to_string();
     refused(&["verify", &folder.replace("bert_mlm", "none")], "golden.safetensors");

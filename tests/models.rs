@@ -69,6 +69,69 @@ fn every_fixture_matches_its_reference() {
     }
 }
 
+/// The likeliest column of each row.
+fn choices(rows: &[Vec<f32>]) -> Vec<u32> {
+    let best = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    rows.iter().map(|row| best(row).expect("a row") as u32).collect()
+}
+
+/// Cached decoding chooses what one pass over the whole text chooses, and prompts of different lengths
+/// together get what each gets alone.
+fn check_batches(name: &str, gpu: &aquatint::gpu::Gpu) {
+    use aquatint::engine::{Event, GenerateOptions, Request};
+    let model = common::model(gpu, name);
+    let mut engine = common::exact(&model, 128, 3);
+    let n_vocab = model.decoder.n_vocab as u32;
+    let prompts: Vec<Vec<u32>> =
+        [7, 40, 71].iter().map(|&n| (0..n).map(|i| 3 + (i * 29 + n) % (n_vocab - 3)).collect()).collect();
+    let mut alone = Vec::new();
+    for prompt in &prompts {
+        let options = GenerateOptions { max_tokens: 40, ignore_end: true, ..Default::default() };
+        let ids = engine.generate_ids(prompt, &options).expect("an answer");
+        let rows = match model.decoder.start_id {
+            Some(start) => {
+                let written: Vec<u32> = [start].into_iter().chain(ids.iter().copied()).collect();
+                engine.logits_after(prompt, &written[..40], 40)
+            }
+            None => {
+                let all = [&prompt[..], &ids[..39]].concat();
+                engine.logits(&all, 40)
+            }
+        };
+        assert_eq!(choices(&rows.expect("logits")), ids, "{name}");
+        alone.push(ids);
+    }
+    let request =
+        |prompt: &Vec<u32>| Request { prompt: prompt.clone(), max_tokens: 40, ..Request::default() };
+    let sequences: Vec<_> =
+        prompts.iter().map(|prompt| engine.submit(request(prompt)).expect("valid")).collect();
+    let mut together = vec![Vec::new(); prompts.len()];
+    while engine.busy() {
+        for event in engine.step(std::time::Duration::MAX).expect("the device works") {
+            if let Event::Token { sequence, id } = event {
+                together[sequences.iter().position(|&s| s == sequence).expect("ours")].push(id);
+            }
+        }
+    }
+    assert_eq!(together, alone, "{name}");
+    if model.encoder.is_some() {
+        let error = engine.logits(&prompts[0], 1).expect_err("it reads a text first").to_string();
+        assert!(error.contains("reads a text"), "{error}");
+        assert!(engine.submit(request(&vec![5; 129])).is_err(), "the text is too long");
+    }
+}
+
+#[test]
+fn every_fixture_decodes_the_same_alone_and_together() {
+    let gpu = common::gpu();
+    for folder in ["models", "encoder_decoders"] {
+        for entry in std::fs::read_dir(common::data(folder)).expect("a folder of models") {
+            let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+            check_batches(&format!("{folder}/{name}"), &gpu);
+        }
+    }
+}
+
 #[test]
 fn stories_260k_tells_the_documented_story() {
     let gpu = common::gpu();

@@ -194,11 +194,21 @@ pub fn load(gpu: &Gpu, path: &Path, options: &LoadOptions) -> Result<(Arc<Model>
 
 /// Resolves, opens, loads and makes an engine.
 pub fn engine(model: &str, device: &DeviceArgs, args: &EngineArgs) -> Result<(Engine, f64)> {
+    engine_for(model, device, args, 1)
+}
+
+/// As [`engine`], for `n_slots` sequences together.
+pub fn engine_for(
+    model: &str,
+    device: &DeviceArgs,
+    args: &EngineArgs,
+    n_slots: usize,
+) -> Result<(Engine, f64)> {
     let path = resolve(model)?;
     let gpu = device.open()?;
     let header = crate::weights::Weights::open(&path)?;
     let (_, decoder) = crate::model::describe(&header)?;
-    let options = args.options(decoder.n_context)?;
+    let options = EngineOptions { n_slots, ..args.options(decoder.n_context)? };
     super::inspect::check_fits(&gpu, &header, &decoder, &options)?;
     drop(header);
     let (model, seconds) = load(&gpu, &path, &LoadOptions::default())?;

@@ -1,24 +1,26 @@
 //! `aquatint run`: answers a prompt.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
 
 use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
 use super::meter;
-use crate::engine::{Engine, Finish, GenerateOptions};
+use crate::engine::{Beam, BeamOptions, Engine, Finish, GenerateOptions, Stats};
 use crate::error::{Error, Result};
 use crate::store;
-use crate::text::{ChatOptions, ChatTemplate, Encode, Message, Tokenizer};
+use crate::text::{ChatOptions, ChatTemplate, Decode, Encode, Message, Tokenizer};
 
-/// Answers a prompt: in the model's chat format, or as plain text to go on from (--raw).
+/// Answers a prompt: in the model's chat format, or as plain text to go on from (--raw). Models with an
+/// encoder read the prompt and write the answer.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   aquatint run \"Give me three rules for a good night's sleep.\"
   aquatint run gemma3-270m --raw \"Once upon a time\" --max-tokens 100
   aquatint run ./model.gguf - < question.txt
+  aquatint run ./flan-t5-small \"translate English to German: Good morning\" --beams 4
   aquatint run smollm2-135m \"Hello\" --json
 
 JSON: {prompt_ids, ids, text, finish: stop|length|context, seed,
@@ -43,6 +45,9 @@ pub struct Run {
     /// Goes on past the model's end tokens.
     #[arg(long)]
     ignore_end: bool,
+    /// Follows this many answers at once and prints the likeliest when all are done.
+    #[arg(long, value_name = "N", conflicts_with_all = ["stop", "temperature"])]
+    beams: Option<usize>,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -67,9 +72,12 @@ impl Run {
         };
         let prompt = common::text_or_file(Some(prompt), None)?;
         let sampling = self.sampling.sampling()?;
-        let (mut engine, load_seconds) = common::engine(model, &self.device, &self.engine)?;
+        let n_slots = self.beams.unwrap_or(1);
+        let (mut engine, load_seconds) = common::engine_for(model, &self.device, &self.engine, n_slots)?;
         let tokenizer = engine.model().tokenizer()?.clone();
-        let ids = if self.raw {
+        let ids = if engine.model().encoder.is_some() {
+            tokenizer.encode(prompt.trim_end(), Encode { special: false, bos: None, eos: None })?
+        } else if self.raw {
             common::encode(&tokenizer, &prompt, false)?
         } else {
             let mut messages = Vec::new();
@@ -83,15 +91,12 @@ impl Run {
             stop: self.stop.clone(),
             ignore_end: self.ignore_end,
         };
-        let start = Instant::now();
         let cpu = meter::cpu_seconds();
-        let answer =
-            generate(
-                &mut engine,
-                &ids,
-                &options,
-                |text| if self.json { Ok(()) } else { common::print(text) },
-            )?;
+        let print = |text: &str| if self.json { Ok(()) } else { common::print(text) };
+        let answer = match self.beams {
+            Some(n_beams) => self.search(&mut engine, &ids, n_beams, print)?,
+            None => generate(&mut engine, &ids, &options, print)?,
+        };
         let cpu = meter::cpu_seconds().zip(cpu).map(|(end, start)| end - start);
         engine.gpu().save_pipeline_cache()?;
         let stats = answer.stats;
@@ -130,9 +135,40 @@ impl Run {
                     Finish::Context => "the context is full".to_owned(),
                 },
             );
-            let _ = start;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Run {
+    /// The likeliest of several answers.
+    fn search(
+        &self,
+        engine: &mut Engine,
+        ids: &[u32],
+        n_beams: usize,
+        mut print: impl FnMut(&str) -> Result<()>,
+    ) -> Result<Answer> {
+        let start = Instant::now();
+        let options = BeamOptions {
+            n_beams,
+            max_tokens: self.max_tokens,
+            ignore_end: self.ignore_end,
+            ..BeamOptions::default()
+        };
+        let best = engine.beam_search(ids, &options)?.into_iter().next();
+        let best = best.unwrap_or(Beam { ids: Vec::new(), score: 0.0, finish: Finish::Length });
+        let text_start = engine.model().encoder.is_some();
+        let decode = Decode { special: false, start: text_start };
+        let text = engine.model().tokenizer()?.decode_with(&best.ids, decode);
+        print(&text)?;
+        let stats = Stats {
+            n_prompt: ids.len(),
+            n_generated: best.ids.len(),
+            first_token: Some(Duration::ZERO),
+            rest: start.elapsed(),
+        };
+        Ok(Answer { text, ids: best.ids, finish: best.finish, stats })
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use safetensors::{Dtype as Stored, SafeTensors};
 use serde_json::json;
 
 use super::common::{self, DeviceArgs, Store};
-use crate::engine::{Encoder, EncoderInput, Engine, EngineOptions, GenerateOptions};
+use crate::engine::{
+    BeamOptions, Encoder, EncoderInput, Engine, EngineOptions, Event, GenerateOptions, Request,
+};
 use crate::error::{Error, Result};
 use crate::model::LoadOptions;
 
@@ -24,9 +27,10 @@ const ERROR_MAX: f64 = 2e-3;
 
 golden.safetensors: input_ids (batch, n), logits (batch, n, vocab); optional prompt_ids (1, p),
 greedy_ids (1, p + m). Encoders: attention_mask (batch, n), hidden (batch, n, width), logits of the
-head, or start_logits and end_logits (batch, n).
+head, or start_logits and end_logits (batch, n). Encoder-decoders: attention_mask, decoder_input_ids
+(batch, m), logits (batch, m, vocab), greedy_ids and beam4_ids (batch, 1 + tokens).
 
-JSON: {model, kind, max_error, error_over_std, top1, greedy_equal, ok}")]
+JSON: {model, kind, max_error, error_over_std, top1, greedy_equal, beams_equal, ok}")]
 pub struct Verify {
     /// A folder with a model and golden.safetensors.
     folder: PathBuf,
@@ -51,12 +55,15 @@ impl Verify {
         let (model, _) = common::load(&gpu, &self.folder, &LoadOptions { tokenizer_optional: true })?;
         let title = model.title;
         let is_encoder = model.decoder.bidirectional;
-        let kind = if is_encoder { "encoder" } else { "decoder" };
-        let outcome = if is_encoder {
+        let (kind, outcome) = if is_encoder {
             let exact = self.activations == Store::F32 && self.kv == Store::F32;
-            golden.compare_encoder(&mut Encoder::new(model, exact)?)?
+            ("encoder", golden.compare_encoder(&mut Encoder::new(model, exact)?)?)
+        } else if model.encoder.is_some() {
+            let end_id = model.decoder.end_id;
+            let mut engine = Engine::new(model, self.options(&golden))?;
+            ("encoder-decoder", golden.compare_both(&mut engine, end_id)?)
         } else {
-            golden.compare(&mut Engine::new(model, self.options(&golden))?)?
+            ("decoder", golden.compare(&mut Engine::new(model, self.options(&golden))?)?)
         };
         if self.json {
             common::print_json(&json!({
@@ -66,19 +73,20 @@ impl Verify {
                 "error_over_std": outcome.error_over_std,
                 "top1": outcome.top1,
                 "greedy_equal": outcome.greedy_equal,
+                "beams_equal": outcome.beams_equal,
                 "ok": outcome.ok(),
             }))?;
         } else {
             common::print_line(&format!(
-                "{} ({title}): largest error {:.3e}, {:.3e} of the standard deviation; top-1 agreement {:.4}; greedy continuation {}: {}",
+                "{} ({title}): largest error {:.3e}, {:.3e} of the standard deviation; top-1 agreement {:.4}; greedy continuation {}{}: {}",
                 self.folder.display(),
                 outcome.max_error,
                 outcome.error_over_std,
                 outcome.top1,
-                match outcome.greedy_equal {
-                    Some(true) => "equal",
-                    Some(false) => "DIFFERS",
-                    None => "not given",
+                equal_name(outcome.greedy_equal),
+                match outcome.beams_equal {
+                    None => String::new(),
+                    beams => format!("; beams {}", equal_name(beams)),
                 },
                 if outcome.ok() { "ok" } else { "FAILED" },
             ))?;
@@ -89,9 +97,11 @@ impl Verify {
 
 impl Verify {
     fn options(&self, golden: &Golden) -> EngineOptions {
-        let longest = golden.greedy.as_ref().map_or(0, |(_, ids)| ids.len());
+        let greedy = golden.greedy.as_ref().map_or(0, |(_, ids)| ids.len());
+        let longest = golden.written.iter().flat_map(|w| &w.greedy).map(Vec::len).fold(greedy, usize::max);
         EngineOptions {
             context: golden.n.max(longest) + 1,
+            n_slots: if golden.written.is_some() { N_BEAMS } else { 1 },
             kv: self.kv.into(),
             activations: self.activations.into(),
             ..EngineOptions::default()
@@ -105,12 +115,33 @@ struct Outcome {
     error_over_std: f64,
     top1: f64,
     greedy_equal: Option<bool>,
+    beams_equal: Option<bool>,
 }
 
 impl Outcome {
     fn ok(&self) -> bool {
-        self.error_over_std <= ERROR_MAX && self.greedy_equal != Some(false)
+        let equal = self.greedy_equal != Some(false) && self.beams_equal != Some(false);
+        self.error_over_std <= ERROR_MAX && equal && self.top1 == 1.0
     }
+}
+
+fn equal_name(equal: Option<bool>) -> &'static str {
+    match equal {
+        Some(true) => "equal",
+        Some(false) => "DIFFERS",
+        None => "not given",
+    }
+}
+
+/// The beams of `beam4_ids`.
+const N_BEAMS: usize = 4;
+
+/// What an encoder-decoder writes: (batch) of each, with the token it starts from.
+struct Written {
+    /// Those whose logits are given.
+    inputs: Vec<Vec<u32>>,
+    greedy: Vec<Vec<u32>>,
+    beams: Vec<Vec<u32>>,
 }
 
 /// Reference inputs and outputs.
@@ -128,6 +159,7 @@ struct Golden {
     spans: Option<[Vec<f32>; 2]>,
     /// A prompt, and the prompt with its continuation.
     greedy: Option<(Vec<u32>, Vec<u32>)>,
+    written: Option<Written>,
 }
 
 impl Golden {
@@ -171,10 +203,20 @@ impl Golden {
             Ok(_) => ids("attention_mask")?.1,
             Err(_) => vec![1; inputs.len()],
         };
-        let greedy = match file.tensor("greedy_ids") {
-            Ok(_) => Some((ids("prompt_ids")?.1, ids("greedy_ids")?.1)),
-            Err(_) => None,
+        let rows = |name: &str| -> Result<Vec<Vec<u32>>> {
+            let (shape, ids) = ids(name)?;
+            Ok(ids.chunks(shape.last().copied().unwrap_or(1).max(1)).map(<[u32]>::to_vec).collect())
         };
+        let (mut greedy, mut written) = (None, None);
+        if file.tensor("decoder_input_ids").is_ok() {
+            written = Some(Written {
+                inputs: rows("decoder_input_ids")?,
+                greedy: rows("greedy_ids")?,
+                beams: rows("beam4_ids")?,
+            });
+        } else if file.tensor("greedy_ids").is_ok() {
+            greedy = Some((ids("prompt_ids")?.1, ids("greedy_ids")?.1));
+        }
         Ok(Golden {
             inputs: inputs.chunks(n.max(1)).map(<[u32]>::to_vec).collect(),
             masks: masks.chunks(n.max(1)).map(<[u32]>::to_vec).collect(),
@@ -183,14 +225,73 @@ impl Golden {
             hidden,
             spans,
             greedy,
+            written,
         })
+    }
+
+    /// The texts without their padding.
+    fn texts(&self) -> impl Iterator<Item = Vec<u32>> {
+        self.inputs
+            .iter()
+            .zip(&self.masks)
+            .map(|(ids, mask)| ids.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(id, _)| *id).collect())
+    }
+
+    fn compare_both(&self, engine: &mut Engine, end_id: Option<u32>) -> Result<Outcome> {
+        let Some(written) = &self.written else {
+            return Err(Error::Input("golden.safetensors has no decoder_input_ids".into()));
+        };
+        let std = deviation(&self.logits);
+        let n_rows: usize = written.inputs.iter().map(Vec::len).sum();
+        let mut expected = self.logits.chunks((self.logits.len() / n_rows.max(1)).max(1));
+        let mut worst = Worst::default();
+        for (text, tokens) in self.texts().zip(&written.inputs) {
+            for row in engine.logits_after(&text, tokens, tokens.len())? {
+                worst.add(&row, expected.next().unwrap_or_default(), std);
+            }
+        }
+        // What follows the start, up to the end.
+        let body = |ids: &Vec<u32>| -> Vec<u32> {
+            ids[1..].iter().copied().take_while(|&id| Some(id) != end_id).collect()
+        };
+        let mut requests = Vec::new();
+        for (text, expected) in self.texts().zip(&written.greedy) {
+            requests.push(engine.submit(Request {
+                prompt: text,
+                max_tokens: expected.len() - 1,
+                end_ids: end_id.into_iter().collect(),
+                ..Request::default()
+            })?);
+        }
+        // All together: texts of different lengths do not disturb one another.
+        let mut found = vec![Vec::new(); requests.len()];
+        while engine.busy() {
+            for event in engine.step(Duration::MAX)? {
+                if let Event::Token { sequence, id } = event {
+                    let at = requests.iter().position(|&request| request == sequence);
+                    found[at.expect("it was submitted")].push(id);
+                }
+            }
+        }
+        let greedy_equal = written.greedy.iter().map(body).eq(found);
+        let mut beams_equal = true;
+        for (text, expected) in self.texts().zip(&written.beams) {
+            let options = BeamOptions {
+                n_beams: N_BEAMS,
+                max_tokens: expected.len() - 1,
+                end_ids: end_id.into_iter().collect(),
+                ..BeamOptions::default()
+            };
+            let found = engine.beam_search(&text, &options)?;
+            beams_equal &= found.first().map(|beam| &beam.ids) == Some(&body(expected));
+        }
+        Ok(Outcome { beams_equal: Some(beams_equal), ..worst.outcome(Some(greedy_equal)) })
     }
 
     /// All texts together, in one packed batch: padding is left out.
     fn compare_encoder(&self, encoder: &mut Encoder) -> Result<Outcome> {
         let mut texts = Vec::new();
-        for (ids, mask) in self.inputs.iter().zip(&self.masks) {
-            let ids: Vec<u32> = ids.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(id, _)| *id).collect();
+        for ids in self.texts() {
             let by_text = !self.logits.is_empty() && self.logits.len() / self.inputs.len() < self.n;
             let wanted = if by_text { vec![0] } else { (0..ids.len()).collect() };
             texts.push(EncoderInput { ids, wanted, ..EncoderInput::default() });
@@ -289,6 +390,7 @@ impl Worst {
             error_over_std: self.error_over_std,
             top1: self.n_same as f64 / self.n_rows.max(1) as f64,
             greedy_equal,
+            beams_equal: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::EngineOptions;
 use super::memory::{Memory, StepData};
 use crate::error::{Error, Result};
 use crate::graph::{Dtype, Graph, Program, Scratch};
+use crate::kernels::PAGE;
 use crate::model::{Head, Model, OutputHead, Pass, record};
 
 /// Texts in one pass at most.
@@ -79,7 +80,8 @@ impl Encoder {
             activations: kv,
             chunk: n_tokens_max,
         };
-        let memory = Memory::new(&model.gpu, &model, &options, n_tokens_max)?;
+        let n_pages = TEXTS_MAX * options.context.div_ceil(PAGE);
+        let memory = Memory::new(&model.gpu, d, &options, n_tokens_max, n_pages)?;
         let pages: Vec<u32> = (0..(TEXTS_MAX * memory.max_pages) as u32).collect();
         model.gpu.write(&memory.pages, 0, bytemuck::cast_slice(&pages));
         let n_classes = classes(&model).max(1);

@@ -88,10 +88,12 @@ impl Engine {
             end_ids,
         };
         let sequence = self.submit(request)?;
+        // Beside an encoder a text starts; otherwise it goes on from the prompt.
+        let start_of_text = self.source.is_some();
         Ok(Generation {
             engine: self,
             sequence,
-            decode: DecodeStream::new(tokenizer, Decode { special: false, start: false }),
+            decode: DecodeStream::new(tokenizer, Decode { special: false, start: start_of_text }),
             stop: options.stop.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
             held: String::new(),
             ready: std::collections::VecDeque::new(),

@@ -1,11 +1,12 @@
 //! The buffers of an engine: the KV pool and what each step brings.
 
 use super::EngineOptions;
-use crate::error::{Error, Result};
+use super::kv_pool::KvPool;
+use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Size, Sizes, Slice};
 use crate::graph::{Binding, Dtype, Graph, Rows};
 use crate::kernels::{self, Batch, Kv, PAGE, RopeTable, Sampler};
-use crate::model::{Decoder, Model, Step};
+use crate::model::{Decoder, Step};
 
 /// The arrays that change from step to step lie in one buffer, written at once.
 const ARRAYS: usize = 9;
@@ -19,11 +20,9 @@ pub(super) struct Memory {
     pub last_token: Buffer,
     pub settings: Buffer,
     pub recent: Buffer,
-    kv: Vec<(Buffer, Buffer)>,
+    pub kv: KvPool,
     rope: [Option<Buffer>; 2],
     pub max_pages: usize,
-    pub n_pages: usize,
-    kv_dtype: Dtype,
     context: usize,
 }
 
@@ -78,23 +77,16 @@ pub fn kv_bytes(d: &Decoder, options: &EngineOptions) -> u64 {
 }
 
 impl Memory {
-    pub fn new(gpu: &Gpu, model: &Model, options: &EngineOptions, n_tokens_max: usize) -> Result<Memory> {
-        let d = &model.decoder;
+    /// For steps of `n_tokens_max` tokens, with `n_pages` pages of keys and values.
+    pub fn new(
+        gpu: &Gpu,
+        d: &Decoder,
+        options: &EngineOptions,
+        n_tokens_max: usize,
+        n_pages: usize,
+    ) -> Result<Memory> {
         let stride = (4 * n_tokens_max as u64).next_multiple_of(256);
         let max_pages = options.context.div_ceil(PAGE);
-        let n_pages = options.n_slots * max_pages;
-        let words = Kv::words(n_pages, d.n_kv_heads, d.head_dim, options.kv) as u64;
-        if 4 * words > gpu.caps().binding_bytes_max {
-            return Err(Error::OutOfMemory {
-                need: 4 * words,
-                have: Some(gpu.caps().binding_bytes_max),
-                advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
-            });
-        }
-        let mut kv = Vec::new();
-        for _ in 0..d.n_layers {
-            kv.push((gpu.buffer("keys", 4 * words)?, gpu.buffer("values", 4 * words)?));
-        }
         let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<Buffer> {
             let (freq, factor) = kernels::inv_freq(dim, base, scaling);
             gpu.buffer_with(
@@ -115,11 +107,9 @@ impl Memory {
             settings: gpu
                 .buffer("sampling", (options.n_slots * size_of::<kernels::SlotSampling>()) as u64)?,
             recent: gpu.buffer("recent", (4 * options.n_slots * (kernels::RECENT_MAX + 1)) as u64)?,
-            kv,
+            kv: KvPool::new(gpu, d, n_pages, options.kv)?,
             rope: [global, local],
             max_pages,
-            n_pages,
-            kv_dtype: options.kv,
             context: options.context,
         })
     }
@@ -136,6 +126,7 @@ impl Memory {
             g.external(buffer.label(), 1, n, Dtype::U32, Binding::Device(buffer.whole()))
         };
         let last_token = whole(g, &self.last_token);
+        let limits = array(g, "limits", 7, n_tokens);
         let batch = Batch {
             ids: array(g, "ids", 0, n_tokens),
             positions: array(g, "positions", 1, n_tokens),
@@ -144,24 +135,11 @@ impl Memory {
             last_token,
             outputs: array(g, "outputs", 3, n_outputs),
             // A decoder's token sees none after its own position.
-            limits: array(g, "limits", if d.bidirectional { 7 } else { 1 }, n_tokens),
+            limits: if d.bidirectional { limits } else { array(g, "positions", 1, n_tokens) },
             max_pages: self.max_pages,
             rows: Rows::up_to(n_tokens, Size::Tokens),
         };
-        let kv = self.kv.iter().map(|(k, v)| {
-            let pool = |g: &mut Graph, buffer: &Buffer| {
-                let words = Kv::words(self.n_pages, d.n_kv_heads, d.head_dim, self.kv_dtype);
-                let n = elements(self.kv_dtype, words);
-                let slice = Slice { buffer: buffer.clone(), offset: 0, len: 4 * words as u64 };
-                g.external(buffer.label(), 1, n, self.kv_dtype, Binding::Device(slice))
-            };
-            (k, v, pool)
-        });
-        let mut layers = Vec::new();
-        for (k, v, pool) in kv {
-            let (k, v) = (pool(g, k), pool(g, v));
-            layers.push(Kv { k, v, dtype: self.kv_dtype, n_kv_heads: d.n_kv_heads, head_dim: d.head_dim });
-        }
+        let kv = self.kv.tensors(g);
         let rope = |g: &mut Graph, i: usize| {
             let rope_dim = d.rope.as_ref().map_or(0, |rope| rope.dim);
             let n_rows = 256 + self.context.div_ceil(256);
@@ -175,13 +153,15 @@ impl Memory {
             Sampler { settings: whole(g, &self.settings), recent: whole(g, &self.recent), last_token };
         Step {
             batch,
-            kv: layers,
+            kv,
             rope: global,
             rope_local: local,
             sampler,
             output_slots: array(g, "output slots", 4, n_outputs),
             output_positions: array(g, "output positions", 5, n_outputs),
             targets: array(g, "targets", 6, n_outputs),
+            limits,
+            cross: None,
             token_types: array(g, "token types", 8, n_tokens),
             n_tokens,
             n_outputs,
@@ -209,13 +189,5 @@ impl Memory {
             all[i * words..i * words + array.len()].copy_from_slice(array);
         }
         gpu.write(&self.step, 0, bytemuck::cast_slice(&all));
-    }
-}
-
-fn elements(dtype: Dtype, words: usize) -> usize {
-    match dtype {
-        Dtype::F16 => 2 * words,
-        Dtype::Q8 => words / 9 * 32,
-        Dtype::F32 | Dtype::U32 => words,
     }
 }

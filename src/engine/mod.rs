@@ -5,18 +5,22 @@
 //! generates) and takes the tokens of an earlier pass: sampling and the feedback of the chosen token
 //! happen on the device, so passes are submitted ahead and stops are noticed a pass or two late.
 
+mod beam;
 mod encode;
 mod generate;
+mod kv_pool;
 mod memory;
 mod pace;
 mod pages;
 mod score;
+mod source;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use beam::{Beam, BeamOptions};
 pub use encode::{Encoded, Encoder, EncoderInput, Pooling, cosine};
 pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
@@ -29,6 +33,7 @@ use crate::model::{Head, LoadOptions, Model, Pass, record};
 use memory::{Memory, StepData};
 use pace::Pace;
 use pages::Pages;
+use source::Source;
 
 /// The size of an engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +63,7 @@ pub struct SequenceId(u64);
 /// What to generate.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
+    /// What to go on from; in encoder-decoder models the text that the encoder reads.
     pub prompt: Vec<u32>,
     /// Tokens to generate at most.
     pub max_tokens: usize,
@@ -124,6 +130,8 @@ pub struct Engine {
     options: EngineOptions,
     memory: Memory,
     pages: Pages,
+    /// In encoder-decoder models.
+    source: Option<Source>,
     /// By tokens and outputs at most, and what is done with them.
     programs: HashMap<(usize, usize, Head), (Program, Pass)>,
     scratch: Scratch,
@@ -146,10 +154,13 @@ impl Engine {
         if options.context == 0 || options.n_slots == 0 || options.chunk == 0 {
             return Err(Error::Input("context, sequences and chunk must be at least 1".into()));
         }
-        let memory = Memory::new(&model.gpu, &model, &options, options.chunk.max(options.n_slots))?;
+        let n_pages = options.n_slots * options.context.div_ceil(PAGE);
+        let n_tokens_max = options.chunk.max(options.n_slots);
+        let memory = Memory::new(&model.gpu, &model.decoder, &options, n_tokens_max, n_pages)?;
         Ok(Engine {
-            pages: Pages::new(memory.n_pages),
+            pages: Pages::new(n_pages),
             memory,
+            source: Source::new(&model, &options)?,
             programs: HashMap::new(),
             scratch: Scratch::default(),
             waiting: VecDeque::new(),
@@ -210,7 +221,10 @@ impl Engine {
     /// Fails if the prompt is empty, does not fit the context or has a token outside of the vocabulary, and
     /// if a setting of the sampling is out of its range.
     pub fn submit(&mut self, request: Request) -> Result<SequenceId> {
-        self.check_tokens(&request.prompt)?;
+        match &self.source {
+            Some(source) => source.check(&self.model, &request.prompt)?,
+            None => self.check_tokens(&request.prompt)?,
+        }
         request.sampling.check()?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;
@@ -285,25 +299,35 @@ impl Engine {
                 continue;
             }
             let slot = self.free_slots.pop().expect("a slot is free");
-            let pages = self.pages.shared(&request.prompt);
+            // What the decoder goes on from, and its pages that another sequence has filled already.
+            let (prompt, pages) = match (&mut self.source, self.model.decoder.start_id) {
+                (Some(source), Some(start)) => {
+                    source.read(&self.model, &request.prompt, slot)?;
+                    (vec![start], Vec::new())
+                }
+                _ => {
+                    let pages = self.pages.shared(&request.prompt);
+                    (request.prompt, pages)
+                }
+            };
             let memory = &self.memory;
             let gpu = &self.model.gpu;
             let size = size_of::<SlotSampling>();
             gpu.write(&memory.settings, (slot * size) as u64, bytemuck::bytes_of(&request.sampling));
             // The ring of recent tokens: the end of the prompt, then how many tokens there were.
             let mut recent = vec![0u32; RECENT_MAX + 1];
-            let first = request.prompt.len().saturating_sub(RECENT_MAX);
-            for (i, &token) in request.prompt.iter().enumerate().skip(first) {
+            let first = prompt.len().saturating_sub(RECENT_MAX);
+            for (i, &token) in prompt.iter().enumerate().skip(first) {
                 recent[i % RECENT_MAX] = token;
             }
-            recent[RECENT_MAX] = request.prompt.len() as u32;
+            recent[RECENT_MAX] = prompt.len() as u32;
             gpu.write(&memory.recent, (4 * slot * (RECENT_MAX + 1)) as u64, bytemuck::cast_slice(&recent));
             let sequence = Sequence {
                 id,
                 slot,
                 n_submitted: pages.len() * PAGE,
-                prompt_len: request.prompt.len(),
-                tokens: request.prompt,
+                prompt_len: prompt.len(),
+                tokens: prompt,
                 pages,
                 n_pending: 0,
                 max_tokens: request.max_tokens,
@@ -356,6 +380,7 @@ impl Engine {
                 data.ids.push(if in_prompt { s.tokens[position] } else { FROM_SLOT });
                 data.positions.push(position as u32);
                 data.slots.push(s.slot as u32);
+                data.limits.extend(self.source.as_ref().map(|source| source.limit(s.slot)));
             }
             s.n_submitted += n;
             n_context = n_context.max(s.n_submitted);
@@ -418,6 +443,10 @@ impl Engine {
 
     /// Offers the prompt's pages that the last `n` positions filled to other sequences.
     fn publish(&mut self, at: usize, n: usize) {
+        if self.source.is_some() {
+            // What these pages hold depends on the text, too.
+            return;
+        }
         let s = &self.running[at];
         let first = (s.n_submitted - n) / PAGE;
         let end = s.n_submitted.min(s.prompt_len) / PAGE;
@@ -477,7 +506,8 @@ impl Engine {
         let key = (n_tokens, n_outputs.min(n_tokens), head);
         if !self.programs.contains_key(&key) {
             let mut g = Graph::new(self.model.gpu.caps());
-            let step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
+            let mut step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
+            step.cross = self.source.as_ref().map(|source| source.cross(&mut g, &step));
             let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
             let program = g.build(&self.model.gpu, &mut self.scratch)?;
             self.programs.insert(key, (program, pass));

@@ -17,6 +17,36 @@ impl Engine {
     ///
     /// Fails while sequences are running, since it uses their cache.
     pub fn logits(&mut self, tokens: &[u32], n_last: usize) -> Result<Vec<Vec<f32>>> {
+        if self.source.is_some() {
+            return Err(Error::Unsupported(format!(
+                "{} reads a text before it writes one: ask for the logits after both",
+                self.model.title
+            )));
+        }
+        self.logits_of(tokens, n_last)
+    }
+
+    /// The logits of an encoder-decoder model after each of the last `n_last` of the `tokens` that it
+    /// wrote, having read `source`. Shape: (n_last, n_vocab).
+    ///
+    /// Fails while sequences are running, since it uses their cache.
+    pub fn logits_after(&mut self, source: &[u32], tokens: &[u32], n_last: usize) -> Result<Vec<Vec<f32>>> {
+        self.read_source(source)?;
+        self.logits_of(tokens, n_last)
+    }
+
+    /// Lets slot 0, which must be free, attend to a text.
+    pub(super) fn read_source(&mut self, ids: &[u32]) -> Result<()> {
+        self.idle()?;
+        match &mut self.source {
+            Some(source) => source.read(&self.model, ids, 0),
+            None => {
+                Err(Error::Unsupported(format!("{} has no encoder to read a text with", self.model.title)))
+            }
+        }
+    }
+
+    fn logits_of(&mut self, tokens: &[u32], n_last: usize) -> Result<Vec<Vec<f32>>> {
         self.check_tokens(tokens)?;
         let wanted = tokens.len() - n_last.min(tokens.len());
         let n_vocab = self.model.decoder.n_vocab;
@@ -32,6 +62,12 @@ impl Engine {
 
     /// The negative log-likelihood of each token after the first, in nats.
     pub fn nll(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        if self.source.is_some() {
+            return Err(Error::Unsupported(format!(
+                "{} reads a text before it writes one; the likelihood of one text alone is not defined",
+                self.model.title
+            )));
+        }
         self.check_tokens(tokens)?;
         let mut all = Vec::new();
         let inputs = &tokens[..tokens.len() - 1];
@@ -98,7 +134,15 @@ impl Engine {
     }
 
     /// Pages for a sequence of `n` tokens in slot 0, which must be free.
-    fn fresh_pages(&mut self, n: usize) -> Result<Vec<u32>> {
+    pub(super) fn fresh_pages(&mut self, n: usize) -> Result<Vec<u32>> {
+        self.idle()?;
+        let pages = (0..n.div_ceil(PAGE)).map(|_| self.pages.take()).collect::<Result<Vec<_>>>()?;
+        self.model.gpu.write(&self.memory.pages, 0, bytemuck::cast_slice(&pages));
+        Ok(pages)
+    }
+
+    /// Fails while sequences are running.
+    fn idle(&mut self) -> Result<()> {
         if !self.waiting.is_empty() || !self.running.is_empty() {
             return Err(Error::Input("texts cannot be scored while sequences are running".into()));
         }
@@ -106,12 +150,10 @@ impl Engine {
         while !self.flights.is_empty() {
             self.land(&mut Vec::new(), Duration::MAX)?;
         }
-        let pages = (0..n.div_ceil(PAGE)).map(|_| self.pages.take()).collect::<Result<Vec<_>>>()?;
-        self.model.gpu.write(&self.memory.pages, 0, bytemuck::cast_slice(&pages));
-        Ok(pages)
+        Ok(())
     }
 
-    fn run_passes(
+    pub(super) fn run_passes(
         &mut self,
         tokens: &[u32],
         wanted: usize,
@@ -126,7 +168,10 @@ impl Engine {
         let (program, pass) = &self.programs[&key];
         let gpu = &self.model.gpu;
         for (i, ids) in tokens.chunks(bucket).enumerate() {
-            let data = StepData::of(ids, i * bucket, wanted, targets);
+            let mut data = StepData::of(ids, i * bucket, wanted, targets);
+            if let Some(source) = &self.source {
+                data.limits = vec![source.limit(0); ids.len()];
+            }
             let sizes = data.sizes(i * bucket + ids.len());
             self.memory.write(gpu, &data);
             gpu.run(&program.plan, &sizes)?;

@@ -25,7 +25,22 @@ params! {
         window: u32,
         soft_cap: f32,
         after: u32,
+        reach: u32,
     }
+}
+
+/// What is added to the scores.
+#[derive(Debug, Clone, Copy)]
+pub enum Bias {
+    None,
+    /// A slope per head times the position (Press et al. 2022, arXiv:2108.12409).
+    Alibi,
+    /// A value per head and distance, (n_heads, 2 * reach + 1) in one row; the distances -reach and
+    /// reach stand for all beyond (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
+    Relative {
+        table: Tensor,
+        reach: usize,
+    },
 }
 
 /// The shape and the limits of an attention layer.
@@ -40,8 +55,7 @@ pub struct Attention {
     pub after: u32,
     /// s = cap * tanh(s / cap)
     pub soft_cap: Option<f32>,
-    /// Adds a slope per head times the position to the scores (Press et al. 2022, arXiv:2108.12409).
-    pub alibi: bool,
+    pub bias: Bias,
     /// The longest sequence, in positions.
     pub max_context: usize,
 }
@@ -81,18 +95,26 @@ fn record(
     let group = p.n_heads / p.n_kv_heads;
     let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
     let heads = (1..=HEADS_MAX).rev().find(fits).unwrap_or(1);
-    let slopes = if p.alibi { alibi_slopes(g, p.n_heads) } else { g.none() };
+    let (biases, reach) = match p.bias {
+        Bias::None => (g.none(), 0),
+        Bias::Alibi => (alibi_slopes(g, p.n_heads), 0),
+        Bias::Relative { table, reach } => {
+            g.expect(table, 1, p.n_heads * (2 * reach + 1))?;
+            (table, reach)
+        }
+    };
     let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
     g.launch(&ATTENTION)
         .role(&KV_READ, kv.role())
         .role(&CLUSTER, cluster)
         .role(&REAL, roles::real_name(dtype))
-        .config("ALIBI", p.alibi)
+        .config("ALIBI", matches!(p.bias, Bias::Alibi))
         .config("CLUSTERS", clusters)
         .config("GROUP", group as u32)
         .config("HEADS", heads as u32)
         .config("HEAD_DIM", p.head_dim as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
+        .config("RELATIVE", matches!(p.bias, Bias::Relative { .. }))
         .config("SOFT_CAP", p.soft_cap.is_some())
         .config("WG_SIZE", 8 * clusters)
         .params(&AttentionParams {
@@ -103,13 +125,14 @@ fn record(
             window: p.window.unwrap_or(u32::MAX),
             soft_cap: p.soft_cap.unwrap_or(1.0),
             after: p.after,
+            reach: reach as u32,
         })
         .patch_rows("n_tokens", q)
         .read(q)
         .read(batch.positions)
         .read(batch.slots)
         .read(batch.pages)
-        .read(slopes)
+        .read(biases)
         .read(batch.limits)
         .write(y)
         .bind(2, kv.k, Access::Read)
@@ -136,7 +159,9 @@ fn twin(call: &mut Call) -> Result<()> {
     let capped = call.config("SOFT_CAP")? != 0.0;
     let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
     let (q, k, v, mut y) = (call.floats(0), call.floats(7), call.floats(8), call.floats(6));
-    let (alibi, slopes) = (call.config("ALIBI")? != 0.0, call.floats(4));
+    let (alibi, relative) = (call.config("ALIBI")? != 0.0, call.config("RELATIVE")? != 0.0);
+    let biases = call.floats(4);
+    let reach = p.reach as isize;
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for t in 0..p.n_tokens as usize {
         let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
@@ -164,7 +189,14 @@ fn twin(call: &mut Call) -> Result<()> {
                     let s: f64 = terms.sum();
                     let s =
                         if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s };
-                    let bias = if alibi { slopes[head] * at as f64 } else { 0.0 };
+                    let bias = if alibi {
+                        biases[head] * at as f64
+                    } else if relative {
+                        let ahead = (at as isize - position as isize).clamp(-reach, reach) + reach;
+                        biases[head * (2 * reach as usize + 1) + ahead as usize]
+                    } else {
+                        0.0
+                    };
                     size = size.max(bias.abs());
                     s + bias
                 })
@@ -188,7 +220,7 @@ fn twin(call: &mut Call) -> Result<()> {
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |shape: [usize; 3], window, soft_cap, dtype: Dtype, real, cluster, clusters| {
-        // Three heads of 96 see both ways, within 9 positions after their own.
+        // Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
         let after = if shape == [3, 3, 96] { 9 } else { 0 };
         let [n_heads, n_kv_heads, head_dim] = shape;
         let name = format!(
@@ -216,16 +248,13 @@ fn cases(caps: &Caps) -> Vec<Case> {
             let k = inputs.tensor(g, n_rows, head_dim, dtype);
             let v = inputs.tensor(g, n_rows, head_dim, dtype);
             let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
-            let p = Attention {
-                n_heads,
-                n_kv_heads,
-                head_dim,
-                window,
-                after,
-                soft_cap,
-                alibi: n_heads == 6,
-                max_context: 600,
+            let bias = match n_heads {
+                3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },
+                6 => Bias::Alibi,
+                _ => Bias::None,
             };
+            let p =
+                Attention { n_heads, n_kv_heads, head_dim, window, after, soft_cap, bias, max_context: 600 };
             record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
         }));
     };

@@ -1,4 +1,4 @@
-//! The feed-forward networks of chosen experts. The maths is in `shaders/expert_gate_up.wgsl` and
+//! The feed-forward networks of chosen experts. The maths is in `shaders/expert_up.wgsl` and
 //! `shaders/expert_down.wgsl`.
 
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
@@ -8,13 +8,13 @@ use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{Call, Case, Dtype, Graph, Inputs, Kernel, PackedWeight, Rows, Tensor, params, wgsl};
 use crate::tensor::format;
 
-pub static EXPERT_GATE_UP: Kernel = Kernel {
-    name: "expert_gate_up",
-    wgsl: wgsl!("expert_gate_up"),
+pub static EXPERT_UP: Kernel = Kernel {
+    name: "expert_up",
+    wgsl: wgsl!("expert_up"),
     roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
     params: Expert::LAYOUT,
-    twin: twin_gate_up,
-    cases: cases_gate_up,
+    twin: twin_up,
+    cases: cases_up,
 };
 
 pub static EXPERT_DOWN: Kernel = Kernel {
@@ -56,22 +56,25 @@ fn rows_of_one(weight: &PackedWeight, rows: usize, multiple: usize) -> Result<us
     Ok(rows)
 }
 
-/// Records `y[t, j] = f(gate x[t]) * (up x[t])` for the experts of each token; returns `y`, stored as
-/// `dtype`: (n_tokens, n_used * n_ff).
+/// Records `y[t, j] = f(gate x[t]) * (up x[t])`, or `f(up x[t])`, for the experts of each token; returns
+/// `y`, stored as `dtype`: (n_tokens, n_used * n_ff).
 ///
-/// Shapes: `x: (n_tokens, n_columns)`, `weight: (n_experts * 2 * n_ff, n_columns)`, rows in turn.
-pub fn expert_gate_up(
+/// Shapes: `x: (n_tokens, n_columns)`; `weight: (n_experts * 2 * n_ff, n_columns)`, gate and up rows in
+/// turn, where `gated`, else `(n_experts * n_ff, n_columns)`.
+#[expect(clippy::too_many_arguments, reason = "what an expert is, in one call")]
+pub fn expert_up(
     g: &mut Graph,
     x: Tensor,
     weight: &PackedWeight,
     n_experts: usize,
+    gated: bool,
     routes: &Routes,
     activation: Activation,
     dtype: Dtype,
 ) -> Result<Tensor> {
     g.expect_quads(x)?;
     let rows = rows_of_one(weight, weight.n_rows / n_experts.max(1), 8)?;
-    let n_ff = rows / 2;
+    let n_ff = if gated { rows / 2 } else { rows };
     let y = g.temp("experts' activations", x.rows, routes.n_used * n_ff, dtype);
     let cluster = roles::cluster(g.caps());
     let clusters = clusters(g.caps(), cluster);
@@ -84,14 +87,14 @@ pub fn expert_gate_up(
             n_groups: rows as u32 / 4,
             first_group: chunk.first_row as u32 / 4,
             n_chunk_groups: chunk.n_rows as u32 / 4,
-            y_pitch: n_ff as u32 / 2,
+            y_pitch: if gated { n_ff as u32 / 2 } else { n_ff as u32 / 4 },
         };
         let launch = g
-            .launch(&EXPERT_GATE_UP)
+            .launch(&EXPERT_UP)
             .weight(&weight.name, weight.format, chunk)
             .role(&INPUT, roles::real_name(x.dtype))
             .role(&CLUSTER, cluster)
-            .role(&EPILOGUE, "gated")
+            .role(&EPILOGUE, if gated { "gated" } else { "activate" })
             .role(&ACTIVATION, activation.name())
             .role(&REAL, roles::real_name(dtype))
             .config("CLUSTERS", clusters)
@@ -162,11 +165,12 @@ fn product(row: &[f32], x: &[f64]) -> (f64, f64) {
     (terms.clone().sum(), terms.map(f64::abs).sum())
 }
 
-fn twin_gate_up(call: &mut Call) -> Result<()> {
+fn twin_up(call: &mut Call) -> Result<()> {
     let p: Expert = call.params();
     let activation = Activation::by_name(call.role("activation")).unwrap_or(Activation::Identity);
     let n_columns = 4 * p.n_quads as usize;
-    let n_ff = 2 * p.y_pitch as usize;
+    let gated = call.role("epilogue") == "gated";
+    let n_ff = if gated { 2 } else { 4 } * p.y_pitch as usize;
     let (x, mut y) = (call.floats(1), call.floats(2));
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for t in 0..call.n_rows(1) {
@@ -174,12 +178,13 @@ fn twin_gate_up(call: &mut Call) -> Result<()> {
         for j in 0..p.n_used as usize {
             let expert = call.words(0)[t * p.experts_pitch as usize + j] as usize;
             for c in 0..n_ff {
-                let row = (expert * p.n_groups as usize * 4 + 2 * c).wrapping_sub(4 * p.first_group as usize);
+                let first = expert * p.n_groups as usize * 4 + if gated { 2 * c } else { c };
+                let row = first.wrapping_sub(4 * p.first_group as usize);
                 if row >= 4 * p.n_chunk_groups as usize {
                     continue;
                 }
                 let (gate, gate_size) = product(&call.weight_row(row), x);
-                let (up, up_size) = product(&call.weight_row(row + 1), x);
+                let (up, up_size) = if gated { product(&call.weight_row(row + 1), x) } else { (1.0, 0.0) };
                 let at = (t * p.n_used as usize + j) * n_ff + c;
                 let f = activation.apply(gate);
                 y[at] = f * up;
@@ -227,16 +232,17 @@ fn routes(g: &mut Graph, inputs: &mut Inputs) -> Routes {
 
 const FORMATS: [(&str, usize); 4] = [("F32", 64), ("F16", 36), ("Q8_0", 96), ("Q4_K", 256)];
 
-fn cases_gate_up(_: &Caps) -> Vec<Case> {
+fn cases_up(_: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, n_columns) in FORMATS {
-        for rows_max in [16, 1 << 20] {
+        for (rows_max, gated) in [(16, true), (1 << 20, true), (16, false), (1 << 20, false)] {
             let sizes = Sizes { n_tokens: 3, ..Default::default() };
-            cases.push(Case::new(format!("{name} {n_columns} by {rows_max}"), sizes, move |g, inputs| {
+            let name_of = format!("{name} {n_columns} by {rows_max}{}", if gated { " gated" } else { "" });
+            cases.push(Case::new(name_of, sizes, move |g, inputs| {
                 let x = inputs.tensor(g, Rows::up_to(4, Size::Tokens), n_columns, Dtype::F32);
                 let weight = inputs.weight(format::by_name(name)?, 4 * 2 * 20, n_columns, rows_max)?;
                 let routes = routes(g, inputs);
-                expert_gate_up(g, x, &weight, 4, &routes, Activation::Silu, Dtype::F32).map(|_| ())
+                expert_up(g, x, &weight, 4, gated, &routes, Activation::Silu, Dtype::F32).map(|_| ())
             }));
         }
     }

@@ -7,6 +7,7 @@ mod argmax;
 mod attention;
 mod check;
 mod embed;
+mod expert_capacity;
 mod experts;
 mod gather_rows;
 mod glu;
@@ -28,10 +29,11 @@ mod soft_cap;
 mod softmax;
 
 pub use add::add;
-pub use attention::{Attention, attention};
+pub use attention::{Attention, Bias, attention};
 pub use check::{Report, check};
 pub use embed::embed;
-pub use experts::{expert_down, expert_gate_up};
+pub use expert_capacity::expert_capacity;
+pub use experts::{expert_down, expert_up};
 pub use gather_rows::gather_rows;
 pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
@@ -56,8 +58,9 @@ pub static ALL: &[&Kernel] = &[
     &argmax::ARGMAX,
     &attention::ATTENTION,
     &embed::EMBED,
+    &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
-    &experts::EXPERT_GATE_UP,
+    &experts::EXPERT_UP,
     &gather_rows::GATHER_ROWS,
     &glu::GLU,
     &layer_norm::LAYER_NORM,

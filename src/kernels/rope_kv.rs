@@ -80,7 +80,8 @@ fn record(
             p.head_dim
         )));
     }
-    let q = g.temp("q", qkv.rows, p.n_heads * p.head_dim, Dtype::F32);
+    // Without query heads nothing is written there, but a binding cannot be empty.
+    let q = g.temp("q", qkv.rows, p.n_heads.max(1) * p.head_dim, Dtype::F32);
     let none = g.none();
     let (q_gain, k_gain, eps) = p.qk_norm.unwrap_or((none, none, 1.0));
     g.launch(&ROPE_KV)
@@ -193,6 +194,8 @@ fn cases(caps: &Caps) -> Vec<Case> {
                 (2, 2, 80, 20, Pairs::Halves, true),
                 (2, 1, 16, 4, Pairs::Neighbours, false),
                 (1, 1, 256, 256, Pairs::Halves, true),
+                (0, 2, 64, 0, Pairs::Halves, false),
+                (3, 0, 64, 0, Pairs::Halves, false),
             ] {
                 if dtype == Dtype::Q8 && head_dim % 32 != 0 {
                     continue;
@@ -215,17 +218,19 @@ fn cases(caps: &Caps) -> Vec<Case> {
                         max_pages: 22,
                     };
                     let pool = |g: &mut Graph, inputs: &mut crate::graph::Inputs| {
-                        inputs.tensor(g, 13 * n_kv_heads * PAGE, head_dim, dtype)
+                        inputs.tensor(g, 13 * n_kv_heads.max(1) * PAGE, head_dim, dtype)
                     };
                     let kv = Kv { k: pool(g, inputs), v: pool(g, inputs), dtype, n_kv_heads, head_dim };
-                    let (freq, factor) = inv_freq(rope_dim, 10_000.0, &Scaling::None);
+                    let (freq, factor) = inv_freq(rope_dim.max(4), 10_000.0, &Scaling::None);
                     let turns = rope_table(&freq, factor, 1024);
-                    let table = RopeTable { turns: inputs.floats(g, 260, rope_dim, &turns), rope_dim };
+                    let turns = inputs.floats(g, 260, rope_dim.max(4), &turns);
+                    let table = RopeTable { turns, rope_dim };
                     let mut gain = |g: &mut Graph| inputs.tensor(g, 1, head_dim, Dtype::F32);
                     let qk_norm = qk_norm.then(|| (gain(g), gain(g), 1e-6));
                     let p =
                         RopeKv { n_heads, n_kv_heads, head_dim, rope_dim, pairs, q_scale: 0.125, qk_norm };
-                    record(g, qkv, &batch, &kv, Some(&table), &p, lanes).map(|_| ())
+                    let table = (rope_dim > 0).then_some(&table);
+                    record(g, qkv, &batch, &kv, table, &p, lanes).map(|_| ())
                 }));
             }
         }

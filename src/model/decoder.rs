@@ -49,8 +49,39 @@ pub enum FeedForward {
     Gated(Activation),
     /// down(f(up x))
     Plain(Activation),
-    /// The sum of the best `n_used` of `n_experts` gated networks, weighted by the router's softmax.
-    Experts { activation: Activation, n_experts: usize, n_used: usize, normalise: bool },
+    /// The sum of some of many such networks.
+    Experts(Experts),
+}
+
+impl FeedForward {
+    pub fn activation(self) -> Activation {
+        let (FeedForward::Gated(activation)
+        | FeedForward::Plain(activation)
+        | FeedForward::Experts(Experts { activation, .. })) = self;
+        activation
+    }
+}
+
+/// The best `n_used` of `n_experts` networks, weighted by the router's softmax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Experts {
+    pub activation: Activation,
+    pub n_experts: usize,
+    pub n_used: usize,
+    /// The weights of those used add up to 1.
+    pub normalise: bool,
+    /// down(f(gate x) * up x) rather than down(f(up x)).
+    pub gated: bool,
+    /// Tokens of a text that one expert serves in a pass at most.
+    pub capacity: Option<usize>,
+}
+
+/// A bias of the scores by distance, in buckets that widen with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relative {
+    pub n_buckets: usize,
+    /// Beyond it all distances are one.
+    pub max_distance: usize,
 }
 
 /// Everything the forward pass needs to know of a decoder.
@@ -76,6 +107,7 @@ pub struct Decoder {
     pub learned_positions: Option<usize>,
     /// Scores fall with the distance, by a slope per head.
     pub alibi: bool,
+    pub relative: Option<Relative>,
     /// Multiplied into the queries.
     pub q_scale: f32,
     pub qk_norm: QkNorm,
@@ -84,11 +116,19 @@ pub struct Decoder {
     pub attention_soft_cap: Option<f32>,
     pub logit_soft_cap: Option<f32>,
     pub feed_forward: FeedForward,
+    /// Which layers have experts, where not all do; the others have one network.
+    pub expert_layers: Option<Vec<bool>>,
     pub embedding_scale: f32,
+    /// Multiplied into the gain of the last norm.
+    pub output_scale: f32,
     /// The output head is the embedding.
     pub tied: bool,
     /// Tokens see those after them too: an encoder.
     pub bidirectional: bool,
+    /// Beside an encoder, whose text its layers also attend to: the token that a decoder starts with.
+    pub start_id: Option<u32>,
+    /// The token that ends a text, where `config.json` names one; a tokenizer may know more.
+    pub end_id: Option<u32>,
     /// The activation between the two matrices of a classifier's head.
     pub pooler: Activation,
 }
@@ -97,8 +137,11 @@ impl Decoder {
     /// The sizes that every decoder has, with the mechanisms of plain Llama-like models.
     pub fn sizes(config: &Config) -> Result<Decoder> {
         let n_layers = config.usize(Key("block_count", "num_hidden_layers|n_layer|num_layers|n_layers"))?;
-        let n_embd = config.usize(Key("embedding_length", "hidden_size|n_embd|dim"))?;
-        let heads = Key("attention.head_count", "num_attention_heads|n_head|num_heads|n_heads");
+        let n_embd = config.usize(Key("embedding_length", "hidden_size|n_embd|dim|d_model"))?;
+        let heads = Key(
+            "attention.head_count",
+            "num_attention_heads|n_head|num_heads|n_heads|encoder_attention_heads",
+        );
         let n_heads = config.usize(heads)?;
         let n_kv_heads = config.usize_or(Key("attention.head_count_kv", "num_key_value_heads"), n_heads)?;
         if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
@@ -110,7 +153,7 @@ impl Decoder {
                 &format!("expected 1 to 4096 layers, found {n_layers}"),
             ));
         }
-        let head_dim = config.usize_or(Key("attention.key_length", "head_dim"), n_embd / n_heads)?;
+        let head_dim = config.usize_or(Key("attention.key_length", "head_dim|d_kv"), n_embd / n_heads)?;
         if head_dim == 0 || head_dim % 4 != 0 || head_dim > 256 {
             return Err(Error::Unsupported(format!(
                 "heads of {head_dim} dimensions; the attention kernels take multiples of 4 up to 256"
@@ -123,7 +166,10 @@ impl Decoder {
             n_kv_heads,
             head_dim,
             n_ff: config.usize_or(
-                Key("feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim"),
+                Key(
+                    "feed_forward_length",
+                    "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim|d_ff",
+                ),
                 4 * n_embd,
             )?,
             // Read off the embedding when the weights are loaded.
@@ -136,15 +182,20 @@ impl Decoder {
             rope: Some(rotary::of(config, head_dim)?),
             learned_positions: None,
             alibi: false,
+            relative: None,
             q_scale: 1.0 / (head_dim as f32).sqrt(),
             qk_norm: QkNorm::None,
             windows: vec![None; n_layers],
             attention_soft_cap: None,
             logit_soft_cap: None,
             feed_forward: FeedForward::Gated(activation(config, Activation::Silu)?),
+            expert_layers: None,
             embedding_scale: 1.0,
+            output_scale: 1.0,
             tied: config.flag("tie_word_embeddings", false),
             bidirectional: false,
+            start_id: None,
+            end_id: config.json("eos_token_id").and_then(|id| u32::try_from(id.as_u64()?).ok()),
             pooler: Activation::Tanh,
         })
     }
@@ -196,7 +247,7 @@ fn eps(config: &Config) -> Result<f32> {
 
 /// The activation that the file names, or the family's.
 pub fn activation(config: &Config, default: Activation) -> Result<Activation> {
-    let key = Key("", "hidden_activation|hidden_act|activation_function|activation");
+    let key = Key("", "hidden_activation|hidden_act|activation_function|activation|dense_act_fn");
     match config.text(key) {
         None => Ok(default),
         Some("silu" | "swish") => Ok(Activation::Silu),

@@ -3,11 +3,11 @@
 //! It sees a flat list of tokens, each with a position and a slot; see [`crate::kernels::Batch`].
 
 use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
-use super::load::{Ffn, Layer, Linear, Model, NormWeights, OutputHead};
+use super::load::{Cross, Ffn, Layer, Linear, Model, NormWeights, OutputHead, Tensors};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Size};
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};
-use crate::kernels::{self as k, Batch, Epilogue, Kv, RopeTable, Sampled, Sampler};
+use crate::kernels::{self as k, Batch, Bias, Epilogue, Kv, RopeTable, Sampled, Sampler};
 
 /// What to do with the output rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,8 +37,22 @@ pub struct Step {
     pub token_types: Tensor,
     /// The next tokens whose likelihood is wanted.
     pub targets: Tensor,
+    /// (n_tokens): the last position of the text that an encoder reads, of its own tokens or of those
+    /// that a decoder writes beside it.
+    pub limits: Tensor,
+    /// In encoder-decoder models.
+    pub cross: Option<CrossStep>,
     pub n_tokens: usize,
     pub n_outputs: usize,
+    pub max_context: usize,
+}
+
+/// The keys and values of the texts that an encoder has read, for the decoder's layers.
+pub struct CrossStep {
+    /// Where a token's text lies: pages and limits.
+    pub batch: Batch,
+    /// One per layer of the decoder.
+    pub kv: Vec<Kv>,
     pub max_context: usize,
 }
 
@@ -58,23 +72,7 @@ pub struct Pass {
 /// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored.
 pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype) -> Result<Pass> {
     let (d, tensors) = (&model.decoder, &model.tensors);
-    let mut x = k::embed(g, &step.batch, &tensors.embedding, d.embedding_scale)?;
-    if let Some(positions) = &tensors.positions {
-        let by_position = Batch { ids: step.batch.positions, ..step.batch };
-        let p = k::embed(g, &by_position, positions, 1.0)?;
-        k::add(g, x, p)?;
-    }
-    if let Some(types) = &tensors.token_types {
-        let by_type = Batch { ids: step.token_types, ..step.batch };
-        let t = k::embed(g, &by_type, types, 1.0)?;
-        k::add(g, x, t)?;
-    }
-    if let Some(weights) = &tensors.embedding_norm {
-        x = norm(g, d, x, weights, Dtype::F32)?;
-    }
-    for (i, layer) in tensors.layers.iter().enumerate() {
-        x = self::layer(g, d, layer, step, i, x, real)?;
-    }
+    let x = layers(g, d, tensors, step, real)?;
     if head == Head::Encode {
         return encode(g, model, step, x, real);
     }
@@ -111,6 +109,32 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
     Ok(pass)
 }
 
+/// The hidden states after all layers: (n_tokens, n_embd).
+fn layers(g: &mut Graph, d: &Decoder, tensors: &Tensors, step: &Step, real: Dtype) -> Result<Tensor> {
+    let mut x = k::embed(g, &step.batch, &tensors.embedding, d.embedding_scale)?;
+    if let Some(positions) = &tensors.positions {
+        let by_position = Batch { ids: step.batch.positions, ..step.batch };
+        let p = k::embed(g, &by_position, positions, 1.0)?;
+        k::add(g, x, p)?;
+    }
+    if let Some(types) = &tensors.token_types {
+        let by_type = Batch { ids: step.token_types, ..step.batch };
+        let t = k::embed(g, &by_type, types, 1.0)?;
+        k::add(g, x, t)?;
+    }
+    if let Some(weights) = &tensors.embedding_norm {
+        x = norm(g, d, x, weights, Dtype::F32)?;
+    }
+    let relative = tensors
+        .relative
+        .as_ref()
+        .map(|(table, reach)| (vector(g, table, d.n_heads * (2 * reach + 1)), *reach));
+    for (i, layer) in tensors.layers.iter().enumerate() {
+        x = self::layer(g, d, layer, step, i, relative, x, real)?;
+    }
+    Ok(x)
+}
+
 /// The end of an encoder's pass: hidden states of all tokens, the head on the output rows.
 fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> Result<Pass> {
     let (d, tensors) = (&model.decoder, &model.tensors);
@@ -135,9 +159,7 @@ fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> 
         }
         OutputHead::Masked { dense, norm: weights, out } => {
             let h = picked(g)?;
-            let (FeedForward::Gated(activation)
-            | FeedForward::Plain(activation)
-            | FeedForward::Experts { activation, .. }) = d.feed_forward;
+            let activation = d.feed_forward.activation();
             let h = linear(g, h, dense, Epilogue::Activate { activation, dtype: Dtype::F32 })?;
             let h = norm(g, d, h, weights, real)?;
             Some(linear(g, h, out, Epilogue::Store)?)
@@ -149,13 +171,15 @@ fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> 
     Ok(Pass { logits, sampled: None, nll: None, hidden: Some(hidden), before_norm })
 }
 
-/// x after one layer.
+/// x after one layer. `relative`: the bias by distance.
+#[expect(clippy::too_many_arguments, reason = "the one place where a layer's parts meet")]
 fn layer(
     g: &mut Graph,
     d: &Decoder,
     layer: &Layer,
     step: &Step,
     i: usize,
+    relative: Option<(Tensor, usize)>,
     x: Tensor,
     real: Dtype,
 ) -> Result<Tensor> {
@@ -166,22 +190,100 @@ fn layer(
         (true, None) => Some(h),
         (false, _) => None,
     };
-    let a = attention(g, d, layer, step, i, h, real)?;
-    let x = residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())?;
+    let bias = match relative {
+        Some((table, reach)) => Bias::Relative { table, reach },
+        None if d.alibi => Bias::Alibi,
+        None => Bias::None,
+    };
+    let a = attention(g, d, layer, step, i, bias, h, real)?;
+    let mut x = residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())?;
+    if let Some(cross) = &layer.cross {
+        let Some(text) = &step.cross else {
+            return Err(Error::Input("a decoder beside an encoder needs a text that was read".into()));
+        };
+        let h = optional_norm(g, d, x, cross.norm.as_ref(), real)?;
+        let a = cross_attention(g, d, cross, text, i, h, real)?;
+        x = residual(g, d, x, a, &cross.output, cross.post_norm.as_ref())?;
+    }
     let h = match parallel {
         Some(h) => h,
         None => optional_norm(g, d, x, layer.ffn_norm.as_ref(), real)?,
     };
-    feed_forward(g, d, layer, x, h, real)
+    feed_forward(g, d, layer, step, x, h, real)
 }
 
+/// What attention to the encoder's text makes of `h`, before the output matrix.
+fn cross_attention(
+    g: &mut Graph,
+    d: &Decoder,
+    cross: &Cross,
+    text: &CrossStep,
+    i: usize,
+    h: Tensor,
+    real: Dtype,
+) -> Result<Tensor> {
+    let mut q = linear(g, h, &cross.q, Epilogue::Store)?;
+    if d.q_scale != 1.0 {
+        q = k::rope_kv(g, q, &text.batch, &text.kv[i], None, &split(d, d.n_heads, 0))?;
+    }
+    let attention = k::Attention {
+        n_heads: d.n_heads,
+        n_kv_heads: d.n_kv_heads,
+        head_dim: d.head_dim,
+        window: None,
+        after: ALL_AFTER,
+        soft_cap: None,
+        bias: Bias::None,
+        max_context: text.max_context,
+    };
+    k::attention(g, q, &text.batch, &text.kv[i], &attention, real)
+}
+
+/// Records the encoder's pass over a text and the keys and values that each layer of the decoder makes
+/// of what comes out.
+pub fn record_source(g: &mut Graph, model: &Model, step: &Step, real: Dtype) -> Result<()> {
+    let (Some((encoder, tensors)), Some(text)) = (&model.encoder, &step.cross) else {
+        return Err(Error::Unsupported(format!("{} has no encoder beside a decoder", model.title)));
+    };
+    let x = layers(g, encoder, tensors, step, real)?;
+    let h = optional_norm(g, encoder, x, tensors.output_norm.as_ref(), real)?;
+    let d = &model.decoder;
+    for (layer, kv) in model.tensors.layers.iter().zip(&text.kv) {
+        let Some(cross) = &layer.cross else { continue };
+        let y = g.temp("cross kv", h.rows, 2 * d.n_kv_heads * d.head_dim, Dtype::F32);
+        for (part, first) in &cross.kv {
+            linear(g, h, part, Epilogue::StoreAt { y, first: *first })?;
+        }
+        k::rope_kv(g, y, &text.batch, kv, None, &split(d, 0, d.n_kv_heads))?;
+    }
+    Ok(())
+}
+
+/// Queries that are scaled, keys and values that are stored, and nothing that rotates.
+fn split(d: &Decoder, n_heads: usize, n_kv_heads: usize) -> k::RopeKv {
+    k::RopeKv {
+        n_heads,
+        n_kv_heads,
+        head_dim: d.head_dim,
+        rope_dim: 0,
+        pairs: k::Pairs::Halves,
+        q_scale: d.q_scale,
+        qk_norm: None,
+    }
+}
+
+/// As many positions after a token's own as there can be.
+const ALL_AFTER: u32 = 1 << 30;
+
 /// What attention makes of `h`, before the output matrix.
+#[expect(clippy::too_many_arguments, reason = "the one place where attention's parts meet")]
 fn attention(
     g: &mut Graph,
     d: &Decoder,
     layer: &Layer,
     step: &Step,
     i: usize,
+    bias: Bias,
     h: Tensor,
     real: Dtype,
 ) -> Result<Tensor> {
@@ -233,10 +335,10 @@ fn attention(
         after: match (d.bidirectional, window) {
             (false, _) => 0,
             (true, Some(window)) => window - 1,
-            (true, None) => 1 << 30,
+            (true, None) => ALL_AFTER,
         },
         soft_cap: d.attention_soft_cap,
-        alibi: d.alibi,
+        bias,
         max_context: step.max_context,
     };
     k::attention(g, q, &step.batch, &step.kv[i], &attention, real)
@@ -247,13 +349,12 @@ fn feed_forward(
     g: &mut Graph,
     d: &Decoder,
     layer: &Layer,
+    step: &Step,
     x: Tensor,
     h: Tensor,
     real: Dtype,
 ) -> Result<Tensor> {
-    let (FeedForward::Gated(activation)
-    | FeedForward::Plain(activation)
-    | FeedForward::Experts { activation, .. }) = d.feed_forward;
+    let activation = d.feed_forward.activation();
     let post = layer.post_ffn_norm.as_ref();
     match &layer.ffn {
         Ffn::Gated { gate_up, down } => {
@@ -270,13 +371,16 @@ fn feed_forward(
             let h = linear(g, h, up, Epilogue::Activate { activation, dtype: real })?;
             residual(g, d, x, h, down, post)
         }
-        Ffn::Experts { router, gate_up, down } => {
-            let FeedForward::Experts { n_used, normalise, n_experts, .. } = d.feed_forward else {
+        Ffn::Experts { router, up, down } => {
+            let FeedForward::Experts(e) = d.feed_forward else {
                 return Err(Error::Unsupported("experts without a description of them".into()));
             };
             let scores = k::linear(g, h, router, None, Epilogue::Store)?;
-            let routes = k::route(g, scores, n_used, normalise)?;
-            let h = k::expert_gate_up(g, h, gate_up, n_experts, &routes, activation, real)?;
+            let routes = k::route(g, scores, e.n_used, e.normalise)?;
+            if let Some(capacity) = e.capacity {
+                k::expert_capacity(g, &routes, step.batch.slots, capacity)?;
+            }
+            let h = k::expert_up(g, h, up, e.n_experts, e.gated, &routes, activation, real)?;
             k::expert_down(g, h, down, &routes, x)?;
             Ok(x)
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::arch::{self, Architecture, QkvLayout};
 use super::config::Config;
-use super::decoder::{Decoder, FeedForward, NormPlacement, QkNorm};
-use super::names::hub_name;
+use super::decoder::{Decoder, Experts, FeedForward, NormPlacement, QkNorm};
+use super::names::hub_names;
+use super::relative;
 use super::source::{Finder, Part};
 use super::vocab;
 use crate::error::{Bytes, Error, Result};
@@ -38,6 +39,8 @@ pub struct Model {
     pub path: PathBuf,
     pub decoder: Decoder,
     pub tensors: Tensors,
+    /// What reads the text that the decoder's layers attend to, in encoder-decoder models.
+    pub encoder: Option<(Decoder, Tensors)>,
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// Bytes of weights on the device.
     pub weight_bytes: u64,
@@ -67,6 +70,8 @@ pub struct Tensors {
     /// (n_types, n_embd): which of two texts a token belongs to.
     pub token_types: Option<PackedWeight>,
     pub embedding_norm: Option<NormWeights>,
+    /// (n_heads, 2 * reach + 1): the bias of each distance, and the reach.
+    pub relative: Option<(Buffer, usize)>,
     pub head: OutputHead,
     pub output_norm: Option<NormWeights>,
     pub layers: Vec<Layer>,
@@ -104,10 +109,23 @@ pub struct Layer {
     /// (n_embd, n_heads * head_dim)
     pub attention_output: Linear,
     pub post_attention_norm: Option<NormWeights>,
+    pub cross: Option<Cross>,
     /// Absent where attention and feed-forward share one norm.
     pub ffn_norm: Option<NormWeights>,
     pub ffn: Ffn,
     pub post_ffn_norm: Option<NormWeights>,
+}
+
+/// Attention to an encoder's text.
+pub struct Cross {
+    pub norm: Option<NormWeights>,
+    /// (n_heads * head_dim, n_embd)
+    pub q: Linear,
+    /// As [`Layer::qkv`], of keys and values alone.
+    pub kv: Vec<(Linear, usize)>,
+    /// (n_embd, n_heads * head_dim)
+    pub output: Linear,
+    pub post_norm: Option<NormWeights>,
 }
 
 /// A feed-forward network.
@@ -127,11 +145,11 @@ pub enum Ffn {
         up: Linear,
         down: Linear,
     },
-    /// (n_experts, n_embd); (n_experts * 2 * n_ff, n_embd), gate and up rows in turn;
-    /// (n_experts * n_embd, n_ff)
+    /// (n_experts, n_embd); (n_experts * 2 * n_ff, n_embd), gate and up rows in turn, or
+    /// (n_experts * n_ff, n_embd) without gates; (n_experts * n_embd, n_ff)
     Experts {
         router: PackedWeight,
-        gate_up: PackedWeight,
+        up: PackedWeight,
         down: PackedWeight,
     },
 }
@@ -157,14 +175,26 @@ impl Model {
         };
         let mut loader = Loader {
             gpu,
-            finder: Finder { weights: &weights, names: architecture.hub_names },
+            finder: Finder { weights: &weights, names: architecture.hub_names, prefix: "" },
             architecture,
             layout: (architecture.qkv)(&config),
             transposed: architecture.transposed && config.is_hub(),
             done: 0,
             progress,
         };
-        let tensors = loader.tensors(&mut decoder)?;
+        if architecture.encoder.is_some() {
+            loader.finder.prefix = "dec.";
+        }
+        let tensors = loader.tensors(&mut decoder, None)?;
+        let encoder = match architecture.encoder {
+            Some(describe) => {
+                let mut encoder = describe(&config)?;
+                loader.finder.prefix = "enc.";
+                let tensors = loader.tensors(&mut encoder, Some(&tensors.embedding))?;
+                Some((encoder, tensors))
+            }
+            None => None,
+        };
         let weight_bytes = loader.done;
         gpu.wait()?;
         Ok(Model {
@@ -173,6 +203,7 @@ impl Model {
             path: path.as_ref().to_owned(),
             decoder,
             tensors,
+            encoder,
             tokenizer,
             weight_bytes,
         })
@@ -191,7 +222,7 @@ pub fn describe(weights: &Weights) -> Result<(&'static str, Decoder)> {
     let config = Config::of(weights);
     let architecture = arch::of(&config)?;
     let mut decoder = (architecture.describe)(&config)?;
-    let finder = Finder { weights, names: architecture.hub_names };
+    let finder = Finder { weights, names: architecture.hub_names, prefix: "" };
     if let Some(embedding) = finder.find("token_embd.weight") {
         decoder.n_vocab = embedding.shape.n_rows();
     }
@@ -210,10 +241,14 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn tensors(&mut self, d: &mut Decoder) -> Result<Tensors> {
+    /// The weights of a stack of layers; `shared` is the embedding of the other one.
+    fn tensors(&mut self, d: &mut Decoder, shared: Option<&PackedWeight>) -> Result<Tensors> {
         d.n_vocab = self.finder.required("token_embd.weight")?.shape.n_rows();
         let part = self.finder.part("token_embd.weight", false)?.expect(d.n_vocab, d.n_embd)?;
-        let embedding = self.upload("token_embd", &[part])?;
+        let embedding = match shared {
+            Some(embedding) => embedding.clone(),
+            None => self.upload("token_embd", &[part])?,
+        };
         let positions = match d.learned_positions {
             Some(first) => {
                 let part = self.finder.part("position_embd.weight", false)?;
@@ -244,7 +279,7 @@ impl<'a> Loader<'a> {
         };
         let output_norm = match d.placement {
             NormPlacement::AfterResidual => None,
-            _ => Some(self.norm("output_norm", d.n_embd, d)?),
+            _ => Some(self.output_norm(d)?),
         };
         Ok(Tensors {
             embedding,
@@ -253,6 +288,7 @@ impl<'a> Loader<'a> {
             embedding_norm: self.optional_norm("token_embd_norm", d.n_embd, d)?,
             head,
             output_norm,
+            relative: self.relative(d)?,
             layers: (0..d.n_layers).map(|i| self.layer(d, i)).collect::<Result<_>>()?,
         })
     }
@@ -308,6 +344,8 @@ impl<'a> Loader<'a> {
             true => self.optional_norm(&name("attn_norm"), d.n_embd, d)?,
             false => norm(self, "attn_norm", before)?,
         };
+        // GGUF has another name for it where there are two stacks.
+        let attention_output = if self.finder.prefix.is_empty() { "attn_output" } else { "attn_o" };
         let ffn_norm = match d.parallel {
             true => self.optional_norm(&name("ffn_norm"), d.n_embd, d)?,
             false => norm(self, "ffn_norm", before)?,
@@ -321,8 +359,22 @@ impl<'a> Loader<'a> {
                 }
                 None => None,
             },
-            attention_output: self.linear(&name("attn_output"), d.n_embd, d.n_heads * d.head_dim)?,
+            attention_output: self.linear(&name(attention_output), d.n_embd, d.n_heads * d.head_dim)?,
             post_attention_norm: norm(self, "post_attention_norm", after)?,
+            cross: match d.start_id {
+                Some(_) => Some(Cross {
+                    norm: norm(self, "cross_attn_norm", before)?,
+                    q: self.linear(&name("cross_attn_q"), d.n_heads * d.head_dim, d.n_embd)?,
+                    kv: {
+                        let n_kv = d.n_kv_heads * d.head_dim;
+                        let parts = [("cross_attn_k", n_kv), ("cross_attn_v", n_kv)];
+                        self.below_each_other(d, i, "cross_attn_kv", &parts, false)?
+                    },
+                    output: self.linear(&name("cross_attn_o"), d.n_embd, d.n_heads * d.head_dim)?,
+                    post_norm: norm(self, "post_cross_attn_norm", after)?,
+                }),
+                None => None,
+            },
             ffn_norm,
             ffn: self.ffn(d, i)?,
             post_ffn_norm: norm(self, "post_ffw_norm", after)?,
@@ -335,63 +387,83 @@ impl<'a> Loader<'a> {
         let n_rows = n_q + 2 * n_kv;
         let fused = format!("blk.{i}.attn_qkv");
         let fused_weight = format!("{fused}.weight");
-        let mut runs: Vec<(PackedWeight, usize)> = Vec::new();
-        let mut bias: Option<Vec<f32>> = None;
-        if self.finder.find(&fused_weight).is_some() {
-            let order: Vec<usize> = match self.layout {
-                QkvLayout::InTurn => (0..n_rows).collect(),
-                // Each head's q, k and v stand together.
-                QkvLayout::ByHead => (0..3)
-                    .flat_map(|which| (0..d.n_heads).map(move |head| (head * 3 + which) * head_dim))
-                    .flat_map(|first| first..first + head_dim)
-                    .collect(),
-            };
-            let part = self.finder.part(&fused_weight, self.transposed)?.expect(n_rows, d.n_embd)?;
-            let values = self.finder.vector(&format!("{fused}.bias"), n_rows)?;
-            bias = values.map(|values| order.iter().map(|&row| values[row]).collect());
-            runs.push((self.upload(&fused, &[part.pick(order)])?, 0));
-        } else {
+        if self.finder.find(&fused_weight).is_none() {
             let parts = [("attn_q", n_q), ("attn_k", n_kv), ("attn_v", n_kv)];
-            let mut loaded = Vec::new();
-            for (tensor, n) in parts {
-                let name = format!("blk.{i}.{tensor}");
-                let part =
-                    self.finder.part(&format!("{name}.weight"), self.transposed)?.expect(n, d.n_embd)?;
-                loaded.push(part);
-                if let Some(values) = self.finder.vector(&format!("{name}.bias"), n)? {
-                    // Where one has a bias, the others have one of zeros.
-                    let first = parts.iter().take_while(|(other, _)| *other != tensor).map(|(_, n)| n).sum();
-                    let all = bias.get_or_insert_with(|| vec![0.0; n_rows]);
-                    all[first..first + n].copy_from_slice(&values);
-                }
-            }
             // Norms over all heads need q, k and v apart.
-            let apart = d.qk_norm == QkNorm::Whole;
-            let (mut start, mut first) = (0, 0);
-            while start < loaded.len() {
-                let same = |part: &&Part| part.format == loaded[start].format;
-                let n = if apart { 1 } else { loaded[start..].iter().take_while(same).count() };
-                let weight = self.upload(&format!("blk.{i}.attn_qkv"), &loaded[start..start + n])?;
-                let n_rows = weight.n_rows;
-                runs.push((weight, first));
-                first += n_rows;
-                start += n;
-            }
+            return self.below_each_other(d, i, "attn_qkv", &parts, d.qk_norm == QkNorm::Whole);
         }
-        let runs = runs.into_iter().map(|(weight, first)| {
-            let bias = bias.as_ref().map(|all| self.floats("bias", &all[first..first + weight.n_rows]));
-            Ok((Linear { weight, bias: bias.transpose()? }, first))
-        });
-        runs.collect()
+        let order: Vec<usize> = match self.layout {
+            QkvLayout::InTurn => (0..n_rows).collect(),
+            // Each head's q, k and v stand together.
+            QkvLayout::ByHead => (0..3)
+                .flat_map(|which| (0..d.n_heads).map(move |head| (head * 3 + which) * head_dim))
+                .flat_map(|first| first..first + head_dim)
+                .collect(),
+        };
+        let part = self.finder.part(&fused_weight, self.transposed)?.expect(n_rows, d.n_embd)?;
+        let bias = match self.finder.vector(&format!("{fused}.bias"), n_rows)? {
+            Some(values) => {
+                let values: Vec<f32> = order.iter().map(|&row| values[row]).collect();
+                Some(self.floats("bias", &values)?)
+            }
+            None => None,
+        };
+        Ok(vec![(Linear { weight: self.upload(&fused, &[part.pick(order)])?, bias }, 0)])
+    }
+
+    /// Matrices (tensor, rows) that read the same input, as few as their formats allow, and the first
+    /// row of each. `apart`: one for each.
+    fn below_each_other(
+        &mut self,
+        d: &Decoder,
+        i: usize,
+        label: &str,
+        parts: &[(&str, usize)],
+        apart: bool,
+    ) -> Result<Vec<(Linear, usize)>> {
+        let n_rows = parts.iter().map(|(_, n)| n).sum();
+        let mut bias: Option<Vec<f32>> = None;
+        let mut loaded = Vec::new();
+        let mut first = 0;
+        for &(tensor, n) in parts {
+            let name = format!("blk.{i}.{tensor}");
+            loaded.push(self.part(&name)?.expect(n, d.n_embd)?);
+            if let Some(values) = self.finder.vector(&format!("{name}.bias"), n)? {
+                // Where one has a bias, the others have one of zeros.
+                let all = bias.get_or_insert_with(|| vec![0.0; n_rows]);
+                all[first..first + n].copy_from_slice(&values);
+            }
+            first += n;
+        }
+        let mut runs = Vec::new();
+        let (mut start, mut first) = (0, 0);
+        while start < loaded.len() {
+            let same = |part: &&Part| part.format == loaded[start].format;
+            let n = if apart { 1 } else { loaded[start..].iter().take_while(same).count() };
+            let weight = self.upload(&format!("blk.{i}.{label}"), &loaded[start..start + n])?;
+            let rows = first..first + weight.n_rows;
+            let bias = bias.as_ref().map(|all| self.floats("bias", &all[rows.clone()])).transpose()?;
+            runs.push((Linear { weight, bias }, first));
+            first = rows.end;
+            start += n;
+        }
+        Ok(runs)
     }
 
     fn ffn(&mut self, d: &Decoder, i: usize) -> Result<Ffn> {
         let name = |tensor: &str| format!("blk.{i}.{tensor}");
-        if let FeedForward::Experts { n_experts, .. } = d.feed_forward {
-            return self.experts(d, i, n_experts);
-        }
+        let gated = match d.feed_forward {
+            FeedForward::Experts(experts) => {
+                if d.expert_layers.as_ref().is_none_or(|layers| layers[i]) {
+                    return self.experts(d, i, experts);
+                }
+                experts.gated
+            }
+            FeedForward::Gated(_) => true,
+            FeedForward::Plain(_) => false,
+        };
         let down = self.linear(&name("ffn_down"), d.n_embd, d.n_ff)?;
-        if let FeedForward::Plain(_) = d.feed_forward {
+        if !gated {
             return Ok(Ffn::Plain { up: self.linear(&name("ffn_up"), d.n_ff, d.n_embd)?, down });
         }
         let (gate, up) = match self.finder.find(&name("ffn_gate.weight")) {
@@ -422,11 +494,12 @@ impl<'a> Loader<'a> {
         Ok(Ffn::Gated { gate_up: Linear { weight, bias: None }, down })
     }
 
-    fn experts(&mut self, d: &Decoder, i: usize, n_experts: usize) -> Result<Ffn> {
+    fn experts(&mut self, d: &Decoder, i: usize, experts: Experts) -> Result<Ffn> {
+        let Experts { n_experts, gated, .. } = experts;
         let name = |tensor: &str| format!("blk.{i}.{tensor}");
         let router = self.part(&name("ffn_gate_inp"))?.expect(n_experts, d.n_embd)?;
         let router = self.upload(&name("ffn_gate_inp"), &[router])?;
-        let experts = |this: &Self, tensor: &str, n_rows: usize, n_columns: usize| -> Result<Vec<Part<'a>>> {
+        let parts = |this: &Self, tensor: &str, n_rows: usize, n_columns: usize| -> Result<Vec<Part<'a>>> {
             let stacked = name(&format!("{tensor}_exps"));
             if this.finder.find(&format!("{stacked}.weight")).is_some() {
                 return Ok(vec![this.part(&stacked)?.expect(n_experts * n_rows, n_columns)?]);
@@ -434,17 +507,23 @@ impl<'a> Loader<'a> {
             let expert = |e: usize| {
                 // The hub has each expert apart: `[]` in its name stands for the number.
                 let pattern = format!("{}.weight", name(&format!("{tensor}_exp")));
-                let hub = hub_name(this.finder.names, &pattern).unwrap_or(pattern);
-                this.finder.part(&hub.replace("[]", &e.to_string()), false)?.expect(n_rows, n_columns)
+                let pattern = this.finder.own(&pattern);
+                let hub = hub_names(this.finder.names, &pattern).pop().unwrap_or(pattern);
+                // Of this very name: no prefix comes before it.
+                let finder = Finder { prefix: "", ..this.finder };
+                finder.part(&hub.replace("[]", &e.to_string()), false)?.expect(n_rows, n_columns)
             };
             (0..n_experts).map(expert).collect()
         };
-        let gate = experts(self, "ffn_gate", d.n_ff, d.n_embd)?;
-        let up = experts(self, "ffn_up", d.n_ff, d.n_embd)?;
-        let down = experts(self, "ffn_down", d.n_embd, d.n_ff)?;
+        let gate = gated.then(|| parts(self, "ffn_gate", d.n_ff, d.n_embd)).transpose()?;
+        let up = parts(self, "ffn_up", d.n_ff, d.n_embd)?;
+        let down = parts(self, "ffn_down", d.n_embd, d.n_ff)?;
         Ok(Ffn::Experts {
             router,
-            gate_up: self.upload_interleaved(&name("gate_up_exps"), &gate, &up)?,
+            up: match gate {
+                Some(gate) => self.upload_interleaved(&name("gate_up_exps"), &gate, &up)?,
+                None => self.upload(&name("up_exps"), &up)?,
+            },
             down: self.upload(&name("down_exps"), &down)?,
         })
     }
@@ -470,6 +549,27 @@ impl<'a> Loader<'a> {
     fn norm(&mut self, name: &str, len: usize, d: &Decoder) -> Result<NormWeights> {
         self.finder.required(&format!("{name}.weight"))?;
         Ok(self.optional_norm(name, len, d)?.expect("the tensor was found"))
+    }
+
+    /// The last norm, its gain scaled.
+    fn output_norm(&mut self, d: &Decoder) -> Result<NormWeights> {
+        let mut weights = self.norm("output_norm", d.n_embd, d)?;
+        if d.output_scale != 1.0 {
+            let values = self.finder.vector("output_norm.weight", d.n_embd)?.unwrap_or_default();
+            let values: Vec<f32> = values.iter().map(|v| (v + d.gain_offset) * d.output_scale).collect();
+            weights.gain = self.floats("output_norm", &values)?;
+        }
+        Ok(weights)
+    }
+
+    /// The bias of each head and distance, which the first layer's table has by buckets.
+    fn relative(&mut self, d: &Decoder) -> Result<Option<(Buffer, usize)>> {
+        let Some(relative) = d.relative else { return Ok(None) };
+        let name = "blk.0.attn_rel_b.weight";
+        self.finder.required(name)?;
+        let buckets = self.finder.vector(name, relative.n_buckets * d.n_heads)?.unwrap_or_default();
+        let table = relative::table(&relative, &buckets, d.n_heads, d.bidirectional);
+        Ok(Some((self.floats("attn_rel_b", &table)?, relative.max_distance)))
     }
 
     fn optional_norm(&mut self, name: &str, len: usize, d: &Decoder) -> Result<Option<NormWeights>> {

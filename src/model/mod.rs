@@ -7,15 +7,16 @@ mod decoder;
 mod forward;
 mod load;
 mod names;
+mod relative;
 mod rotary;
 mod source;
 mod vocab;
 
 pub use arch::{ARCHITECTURES, Architecture};
-pub use decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
-pub use forward::{Head, Pass, Step, record};
+pub use decoder::{Decoder, Experts, FeedForward, Norm, NormPlacement, QkNorm, Relative};
+pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
-    Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
+    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
 };
 pub use rotary::Rope;
 pub use vocab::tokenizer;

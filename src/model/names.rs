@@ -21,19 +21,28 @@ const COMMON: Names = &[
     ("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"),
 ];
 
-/// The hub's name of a tensor, given ours.
-pub fn hub_name(own: Names, name: &str) -> Option<String> {
+/// The names that the hub may have for a tensor, given ours: those of the family's table, which may
+/// also name a whole tensor with its suffix, or the common one.
+pub fn hub_names(own: Names, name: &str) -> Vec<String> {
     let (layer, pattern, suffix) = split(name);
-    let (_, hub) = own.iter().chain(COMMON).find(|(ours, _)| *ours == pattern)?;
-    Some(format!("{}{suffix}", hub.replace("{}", &layer)))
+    if let Some((_, hub)) = own.iter().find(|(ours, _)| *ours == name) {
+        return vec![(*hub).to_owned()];
+    }
+    let named = |names: Names| -> Vec<String> {
+        let hubs = names.iter().filter(|(ours, _)| *ours == pattern);
+        hubs.map(|(_, hub)| format!("{}{suffix}", hub.replace("{}", &layer))).collect()
+    };
+    let found = named(own);
+    if found.is_empty() { named(COMMON) } else { found }
 }
 
-/// `blk.7.attn_q.weight` to (`7`, `blk.{}.attn_q`, `.weight`).
+/// `blk.7.attn_q.weight` to (`7`, `blk.{}.attn_q`, `.weight`); likewise `enc.blk.7.attn_q.weight`.
 fn split(name: &str) -> (String, String, String) {
     let (stem, suffix) =
         name.rsplit_once('.').map_or((name, String::new()), |(s, end)| (s, format!(".{end}")));
-    match stem.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) {
-        Some((layer, tensor)) => (layer.to_owned(), format!("blk.{{}}.{tensor}"), suffix),
+    let after = stem.find("blk.").map(|at| at + 4).filter(|&after| after == 4 || after == 8);
+    match after.and_then(|after| stem[after..].split_once('.').map(|rest| (&stem[..after], rest))) {
+        Some((before, (layer, tensor))) => (layer.to_owned(), format!("{before}{{}}.{tensor}"), suffix),
         None => (String::new(), stem.to_owned(), suffix),
     }
 }

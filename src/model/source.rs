@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::names::{Names, hub_name};
+use super::names::{Names, hub_names};
 use crate::error::{Error, Result};
 use crate::tensor::{Format, Shape};
 use crate::weights::{TensorInfo, Weights};
@@ -53,24 +53,39 @@ impl Part<'_> {
 pub struct Finder<'a> {
     pub weights: &'a Weights,
     pub names: Names,
+    /// Before our names: `enc.` and `dec.` where a file has two stacks of layers.
+    pub prefix: &'static str,
 }
 
+/// What two stacks of layers share.
+const SHARED: [&str; 3] = ["token_embd.weight", "output.weight", "output.bias"];
+
 impl<'a> Finder<'a> {
+    /// Our full name of a tensor of this stack.
+    pub fn own(&self, name: &str) -> String {
+        match self.prefix.is_empty() || SHARED.contains(&name) {
+            true => name.to_owned(),
+            false => format!("{}{name}", self.prefix),
+        }
+    }
+
     /// The tensor of our name, under whatever name the file has it.
     pub fn find(&self, name: &str) -> Option<&'a TensorInfo> {
-        self.weights.find(name).or_else(|| {
-            let hub = hub_name(self.names, name)?;
+        let name = self.own(name);
+        let hub = |hub: String| {
             // Some files put the decoder below a further prefix, or leave out the outermost.
             let inner = hub.split_once('.').map_or("", |(_, inner)| inner);
             let found =
                 self.weights.find(&hub).or_else(|| self.weights.find(&format!("language_model.{hub}")));
             found.or_else(|| self.weights.find(inner))
-        })
+        };
+        self.weights.find(&name).or_else(|| hub_names(self.names, &name).into_iter().find_map(hub))
     }
 
     pub fn required(&self, name: &str) -> Result<&'a TensorInfo> {
         self.find(name).ok_or_else(|| {
-            let hub = hub_name(self.names, name).map(|hub| format!(" nor {hub}")).unwrap_or_default();
+            let name = self.own(name);
+            let hub: String = hub_names(self.names, &name).iter().map(|hub| format!(" nor {hub}")).collect();
             Error::tensor(name, format!("the file has neither it{hub}, which this architecture needs"))
         })
     }

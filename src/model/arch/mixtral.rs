@@ -3,7 +3,7 @@
 //! Source: Jiang et al. 2024, arXiv:2401.04088, section 2.
 
 use super::super::config::Key;
-use super::super::decoder::FeedForward;
+use super::super::decoder::{Experts, FeedForward};
 use super::{Architecture, COMMON, mistral};
 use crate::kernels::Activation;
 
@@ -12,12 +12,14 @@ pub static MIXTRAL: Architecture = Architecture {
     title: "Mixtral",
     describe: |config| {
         let mut decoder = mistral::describe(config)?;
-        decoder.feed_forward = FeedForward::Experts {
+        decoder.feed_forward = FeedForward::Experts(Experts {
             activation: Activation::Silu,
             n_experts: config.usize(Key("expert_count", "num_local_experts"))?,
             n_used: config.usize(Key("expert_used_count", "num_experts_per_tok"))?,
             normalise: true,
-        };
+            gated: true,
+            capacity: None,
+        });
         Ok(decoder)
     },
     hub_names: &[

@@ -1,5 +1,6 @@
 //! The architectures, one file each. A new one is a file and a line in the list.
 
+mod bart;
 mod bert;
 mod bloom;
 mod distilbert;
@@ -27,6 +28,8 @@ mod qwen3_moe;
 mod roberta;
 mod stablelm;
 mod starcoder2;
+mod switch;
+mod t5;
 
 use super::config::Config;
 use super::decoder::Decoder;
@@ -40,6 +43,8 @@ pub struct Architecture {
     /// For people.
     pub title: &'static str,
     pub describe: fn(&Config) -> Result<Decoder>,
+    /// Of encoder-decoders: the encoder, its tensors named `enc.`, the decoder's `dec.`.
+    pub encoder: Option<fn(&Config) -> Result<Decoder>>,
     /// What the hub's files call tensors, where it differs from the common names.
     pub hub_names: Names,
     /// How queries, keys and values stand in one tensor.
@@ -64,6 +69,7 @@ const COMMON: Architecture = Architecture {
     names: &[],
     title: "",
     describe: Decoder::sizes,
+    encoder: None,
     hub_names: &[],
     qkv: |_| QkvLayout::InTurn,
     transposed: false,
@@ -71,6 +77,7 @@ const COMMON: Architecture = Architecture {
 };
 
 pub static ARCHITECTURES: &[&Architecture] = &[
+    &bart::BART,
     &bert::BERT,
     &bloom::BLOOM,
     &distilbert::DISTILBERT,
@@ -98,6 +105,8 @@ pub static ARCHITECTURES: &[&Architecture] = &[
     &roberta::ROBERTA,
     &stablelm::STABLELM,
     &starcoder2::STARCODER2,
+    &switch::SWITCH,
+    &t5::T5,
 ];
 
 /// The architecture of a file.

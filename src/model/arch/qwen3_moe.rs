@@ -3,7 +3,7 @@
 //! Source: Qwen team 2025, arXiv:2505.09388, section 2.
 
 use super::super::config::Key;
-use super::super::decoder::FeedForward;
+use super::super::decoder::{Experts, FeedForward};
 use super::{Architecture, COMMON, qwen3};
 use crate::error::Error;
 use crate::kernels::Activation;
@@ -20,12 +20,14 @@ pub static QWEN3_MOE: Architecture = Architecture {
         }
         decoder.n_ff =
             config.usize_or(Key("expert_feed_forward_length", "moe_intermediate_size"), decoder.n_ff)?;
-        decoder.feed_forward = FeedForward::Experts {
+        decoder.feed_forward = FeedForward::Experts(Experts {
             activation: Activation::Silu,
             n_experts: config.usize(Key("expert_count", "num_experts"))?,
             n_used: config.usize(Key("expert_used_count", "num_experts_per_tok"))?,
             normalise: config.flag("norm_topk_prob", true),
-        };
+            gated: true,
+            capacity: None,
+        });
         Ok(decoder)
     },
     hub_names: &[

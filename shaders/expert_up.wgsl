@@ -1,8 +1,9 @@
 // The first half of the chosen experts' feed-forward networks.
 //
-//   y[t, j, :] = f(gate_e x[t]) * (up_e x[t])        e = experts[t, j]
+//   y[t, j, :] = f(gate_e x[t]) * (up_e x[t]), or f(up_e x[t])        e = experts[t, j]
 //
-// W: (n_experts * 2 * n_ff, n_columns), gate and up rows in turn    x: (n_tokens, n_columns)
+// W: (n_experts * 2 * n_ff, n_columns), gate and up rows in turn, or (n_experts * n_ff, n_columns)
+// x: (n_tokens, n_columns)
 // experts: (n_tokens, n_used)    y: (n_tokens, n_used, n_ff)
 //
 // A cluster of 8 lanes makes 4 rows for one token and one of its experts; as in matvec.wgsl.
@@ -27,7 +28,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> experts: array<u32>;
 
 @compute @workgroup_size(WG_SIZE)
-fn expert_gate_up(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
+fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let index = lane_of(lane);
     let token = workgroup.y;
     let group = workgroup.x * CLUSTERS + cluster_of(lane);

@@ -1,0 +1,84 @@
+//! The keys and values of all layers, in pages.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Buffer, Gpu, Slice};
+use crate::graph::{Binding, Dtype, Graph, Tensor};
+use crate::kernels::Kv;
+use crate::model::Decoder;
+
+pub(super) struct KvPool {
+    /// Keys and values of each layer.
+    layers: Vec<(Buffer, Buffer)>,
+    pub n_pages: usize,
+    dtype: Dtype,
+    n_kv_heads: usize,
+    head_dim: usize,
+    /// What pages pass through when they are copied.
+    between: Option<Buffer>,
+}
+
+impl KvPool {
+    /// `n_pages` pages for each layer of `d`.
+    pub fn new(gpu: &Gpu, d: &Decoder, n_pages: usize, dtype: Dtype) -> Result<KvPool> {
+        let (n_kv_heads, head_dim) = (d.n_kv_heads, d.head_dim);
+        let bytes = 4 * Kv::words(n_pages, n_kv_heads, head_dim, dtype) as u64;
+        if bytes > gpu.caps().binding_bytes_max {
+            return Err(Error::OutOfMemory {
+                need: bytes,
+                have: Some(gpu.caps().binding_bytes_max),
+                advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
+            });
+        }
+        let layer = |_| Ok((gpu.buffer("keys", bytes)?, gpu.buffer("values", bytes)?));
+        let layers = (0..d.n_layers).map(layer).collect::<Result<_>>()?;
+        Ok(KvPool { layers, n_pages, dtype, n_kv_heads, head_dim, between: None })
+    }
+
+    /// The pools of each layer in `g`.
+    pub fn tensors(&self, g: &mut Graph) -> Vec<Kv> {
+        let words = Kv::words(self.n_pages, self.n_kv_heads, self.head_dim, self.dtype);
+        let n = match self.dtype {
+            Dtype::F16 => 2 * words,
+            Dtype::Q8 => words / 9 * 32,
+            Dtype::F32 | Dtype::U32 => words,
+        };
+        let mut pool = |buffer: &Buffer| -> Tensor {
+            let slice = Slice { buffer: buffer.clone(), offset: 0, len: 4 * words as u64 };
+            g.external(buffer.label(), 1, n, self.dtype, Binding::Device(slice))
+        };
+        let kv = |(k, v): &(Buffer, Buffer)| Kv {
+            k: pool(k),
+            v: pool(v),
+            dtype: self.dtype,
+            n_kv_heads: self.n_kv_heads,
+            head_dim: self.head_dim,
+        };
+        self.layers.iter().map(kv).collect()
+    }
+
+    /// Copies pages (from, to) in all layers, before whatever is submitted next.
+    pub fn copy(&mut self, gpu: &Gpu, pages: &[(u32, u32)]) -> Result<()> {
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let bytes = 4 * Kv::words(1, self.n_kv_heads, self.head_dim, self.dtype) as u64;
+        let buffers: Vec<&Buffer> = self.layers.iter().flat_map(|(k, v)| [k, v]).collect();
+        let need = bytes * (pages.len() * buffers.len()) as u64;
+        // A buffer cannot be copied to itself.
+        if self.between.as_ref().is_none_or(|between| between.len() < need) {
+            self.between = Some(gpu.buffer("pages on their way", need)?);
+        }
+        let between = self.between.as_ref().expect("it was just made");
+        let mut submission = gpu.begin();
+        let moves = || pages.iter().flat_map(|page| buffers.iter().map(move |buffer| (page, *buffer)));
+        for (i, (&(from, _), buffer)) in moves().enumerate() {
+            let from = Slice { buffer: buffer.clone(), offset: bytes * u64::from(from), len: bytes };
+            submission.copy(&from, between, bytes * i as u64);
+        }
+        for (i, (&(_, to), buffer)) in moves().enumerate() {
+            let from = Slice { buffer: between.clone(), offset: bytes * i as u64, len: bytes };
+            submission.copy(&from, buffer, bytes * u64::from(to));
+        }
+        submission.submit()
+    }
+}
