@@ -6,6 +6,7 @@
 import package::cluster::{Lane, cluster_sum4};
 import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, RELATIVE, SOFT_CAP};
 import package::kv_read::{load_key, load_value};
+import package::mask::{next_group, visible};
 
 const NO_SCORE: f32 = -1e30;
 
@@ -55,11 +56,15 @@ fn attend_span(
             span_out[h * QUADS + i] = vec4<f32>(0.0);
         }
     }
-    for (var p = from_position & 0xFFFFFFFCu; p < end; p += 4u) {
+    let own_position = positions[token];
+    // Groups of 4 positions; those in which a sparse pattern sees none are skipped.
+    for (var p = next_group(from_position & 0xFFFFFFFCu, own_position); p < end;
+        p = next_group(p + 4u, own_position)) {
         let page = pages[slot * params.max_pages + (p >> 5u)];
         let row = (page * params.n_kv_heads + kv_head) * 32u + (p & 31u);
         let position = vec4<u32>(p) + vec4<u32>(0u, 1u, 2u, 3u);
-        let seen = (position >= vec4<u32>(from_position)) & (position < vec4<u32>(end));
+        let seen = (position >= vec4<u32>(from_position)) & (position < vec4<u32>(end))
+            & visible(position, own_position);
 
         var scores: array<vec4<f32>, HEADS>;
         for (var h = 0u; h < HEADS; h++) { // unroll
@@ -87,7 +92,7 @@ fn attend_span(
             }
             if RELATIVE {
                 let reach = i32(params.reach);
-                let ahead = vec4<i32>(position) - vec4<i32>(i32(positions[token]));
+                let ahead = vec4<i32>(position) - vec4<i32>(i32(own_position));
                 let column = vec4<u32>(clamp(ahead, vec4<i32>(-reach), vec4<i32>(reach)) + vec4<i32>(reach));
                 let row = (first_head + h) * (2u * params.reach + 1u);
                 s += vec4<f32>(

@@ -1,7 +1,8 @@
 // Fused attention over the paged cache; the scores are never stored.
 //
 //   y[t, h] = sum_p softmax_p(s[p]) v[p, g(h)]      s[p] = cap(q[t, h] . k[p, g(h)]) + bias[h, p]
-//   p in first .. end, positions of the token's slot; g(h) = h / (heads per kv head)
+//   p in first .. end where the mask sees it, positions of the token's slot
+//   g(h) = h / (heads per kv head)
 //   first = position(t) + 1 - window, end = min(limit(t), position(t) + after) + 1
 //   bias[h, p] = biases[h] p where ALIBI, biases[h, clamp(p - position(t), -reach, reach) + reach]
 //   where RELATIVE
@@ -32,6 +33,9 @@ struct Params {
     after: u32,
     // Positions ahead and behind that have a bias of their own.
     reach: u32,
+    // Of sparse patterns; see the files of `mask`.
+    stride: u32,
+    summary: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;

@@ -34,14 +34,36 @@ fn stories() -> String {
 }
 
 const COMMANDS: &[&str] = &[
-    "run", "chat", "pull", "list", "rm", "tokenize", "score", "logits", "bench", "inspect", "diff", "doctor",
-    "verify", "embed", "fill", "classify", "label", "answer",
+    "run",
+    "chat",
+    "pull",
+    "list",
+    "rm",
+    "tokenize",
+    "score",
+    "logits",
+    "bench",
+    "inspect",
+    "diff",
+    "doctor",
+    "verify",
+    "embed",
+    "fill",
+    "classify",
+    "label",
+    "answer",
+    "bow",
+    "vectors",
+    "audit bias",
+    "audit overlap",
+    "quantize",
 ];
 
 #[test]
 fn every_command_has_help_with_examples() {
     for command in COMMANDS {
-        let output = aquatint(&[command, "--help"]);
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let output = aquatint(&words);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success() && text.contains("Example") && text.contains("--json"),
@@ -135,6 +157,23 @@ fn every_encoder_and_encoder_decoder_matches_its_reference() {
     // An encoder cannot go on with a text, and says what it can do.
     let folder = data("encoders/bert_mlm").display().to_string();
     refused(&["verify", &folder.replace("bert_mlm", "none")], "golden.safetensors");
+}
+
+#[test]
+fn quantised_models_go_on_nearly_as_before() {
+    // Only the models with trained weights tell how much is lost.
+    let bits = |arguments: &[&str]| {
+        let text = "Once upon a time, there was a little girl named Lily. She loved to play.";
+        let mut all = vec!["score", arguments[0], text, "--json"];
+        all.extend(&arguments[1..]);
+        json(&all)["perplexity"].as_f64().expect("a perplexity")
+    };
+    let stories = stories();
+    let (exact, eight) = (bits(&[&stories]), bits(&[&stories, "--quantize", "q8_0"]));
+    let four = bits(&[&stories, "--quantize", "q4_0"]);
+    assert!((eight / exact - 1.0).abs() < 0.03, "{exact} became {eight}");
+    assert!((four / exact - 1.0).abs() < 0.5 && four != eight, "{exact} became {four}");
+    refused(&["quantize", &stories, "/nonexistent/out.gguf", "--format", "q8_0"], "GGUF");
 }
 
 #[test]

@@ -132,6 +132,41 @@ fn every_fixture_decodes_the_same_alone_and_together() {
     }
 }
 
+/// Sparse patterns, which any decoder's config.json may name.
+#[test]
+fn sparse_patterns_decode_the_same_alone_and_together() {
+    let gpu = common::gpu();
+    let dense = std::fs::read_to_string(common::data("models/llama_gqa/config.json")).expect("text");
+    let folder = std::env::temp_dir().join(format!("aquatint-sparse-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::copy(common::data("models/llama_gqa/model.safetensors"), folder.join("model.safetensors"))
+        .expect("a copy");
+    let path = folder.display().to_string();
+    let tokens: Vec<u32> = (0..100).map(|i| 3 + i * 7 % 150).collect();
+    let mut seen = Vec::new();
+    for sparse in [
+        r#""sparse_attention": {"pattern": "strided", "stride": 9},"#,
+        r#""sparse_attention": {"pattern": "fixed", "stride": 16, "summary": 3, "layers": [1]},"#,
+        "",
+    ] {
+        std::fs::write(folder.join("config.json"), dense.replacen('{', &format!("{{{sparse}"), 1))
+            .expect("written");
+        check_batches(&path, &gpu);
+        let mut engine = common::exact(&common::model(&gpu, &path), 128, 1);
+        seen.push(engine.logits(&tokens, 1).expect("logits").remove(0));
+    }
+    assert!(seen[0] != seen[2] && seen[1] != seen[2] && seen[0] != seen[1], "the patterns leave things out");
+    std::fs::write(
+        folder.join("config.json"),
+        dense.replacen('{', r#"{"sparse_attention": {"pattern": "strided"},"#, 1),
+    )
+    .expect("written");
+    let weights = aquatint::weights::Weights::open(&folder).expect("it opens");
+    let error = aquatint::model::describe(&weights).expect_err("no stride").to_string();
+    assert!(error.contains("sparse_attention") && error.contains("stride"), "{error}");
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
+
 #[test]
 fn stories_260k_tells_the_documented_story() {
     let gpu = common::gpu();
@@ -172,7 +207,7 @@ fn an_unknown_architecture_is_named_with_the_nearest() {
         config.replace("\"intermediate_size\": 112", "\"intermediate_size\": 116"),
     )
     .expect("written");
-    let options = aquatint::model::LoadOptions { tokenizer_optional: true };
+    let options = aquatint::model::LoadOptions { tokenizer_optional: true, ..Default::default() };
     let error = aquatint::model::Model::load(&common::gpu(), &folder, &options, &mut |_| {});
     let error = error.expect_err("the shapes differ").to_string();
     assert!(error.contains("mlp.down_proj") && error.contains("116") && error.contains("112"), "{error}");

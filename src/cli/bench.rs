@@ -10,7 +10,6 @@ use super::common::{self, DeviceArgs, EngineArgs};
 use crate::engine::{Engine, Event, Request};
 use crate::error::{Bytes, Error, Result};
 use crate::graph::Inputs;
-use crate::model::LoadOptions;
 
 /// Measures prompt processing (pp) and text generation (tg) in tokens per second, one row per test.
 #[derive(Args, Debug)]
@@ -72,7 +71,7 @@ impl Bench {
         let tests = self.tests();
         let path = common::resolve(&self.model)?;
         let gpu = self.device.open()?;
-        let (model, _) = common::load(&gpu, &path, &LoadOptions { tokenizer_optional: true })?;
+        let (model, _) = common::load(&gpu, &path, &self.engine.load.options_without_text())?;
         let mut options = self.engine.options(model.decoder.n_context)?;
         options.n_slots = tests.iter().map(|test| test.n_batch).max().unwrap_or(1);
         let need = tests.iter().map(|t| t.n_prompt + t.n_gen + t.n_depth + 2).max().unwrap_or(1);

@@ -8,13 +8,19 @@ use serde_json::{Value, json};
 use super::common::{self, DeviceArgs};
 use super::meter;
 use crate::error::Result;
-use crate::gpu::{Gpu, Sizes, Slice};
-use crate::graph::{Dtype, Graph, Inputs, Program, Scratch};
-use crate::kernels::{self, Epilogue};
+use crate::gpu::{Gpu, Size, Sizes, Slice};
+use crate::graph::{Dtype, Graph, Inputs, Program, Rows, Scratch};
+use crate::kernels::{self, Attention, Batch, Bias, Epilogue, Kv, PAGE, Pattern};
 use crate::tensor::format;
 
 /// Seconds that one measurement takes at least.
 const SECONDS_MIN: f64 = 0.15;
+
+/// The sizes of programs whose rows do not depend on them.
+const ONE: Sizes = Sizes { n_tokens: 1, n_outputs: 1, n_context: 1 };
+
+/// Positions of the sequences that attention is measured on.
+const CONTEXT: usize = 4096;
 
 /// A measured kernel.
 struct Row {
@@ -83,9 +89,13 @@ pub fn run(device: &DeviceArgs, filter: &str, is_json: bool) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
+/// Records what is measured.
+type Record = Box<dyn Fn(&mut Graph, &mut Inputs) -> Result<()>>;
+
 struct Bench {
     name: String,
-    record: Box<dyn Fn(&mut Graph, &mut Inputs) -> Result<()>>,
+    record: Record,
+    sizes: Sizes,
     bytes: f64,
     operations: f64,
 }
@@ -95,14 +105,13 @@ impl Bench {
         let mut graph = Graph::new(gpu.caps());
         (self.record)(&mut graph, &mut Inputs::new(1))?;
         let program = graph.build(gpu, &mut Scratch::default())?;
-        let seconds = seconds_of(gpu, &program)?;
+        let seconds = seconds_of(gpu, &program, self.sizes)?;
         Ok(Row { name: self.name.clone(), seconds, bytes: self.bytes, operations: self.operations })
     }
 }
 
 /// Seconds of one replay, by the median of several submissions of many.
-fn seconds_of(gpu: &Gpu, program: &Program) -> Result<f64> {
-    let sizes = Sizes { n_tokens: 1, n_outputs: 1, n_context: 1 };
+fn seconds_of(gpu: &Gpu, program: &Program, sizes: Sizes) -> Result<f64> {
     let run = |n: usize| -> Result<f64> {
         gpu.wait()?;
         let clock = Clock::start(gpu);
@@ -167,14 +176,14 @@ fn best_arithmetic(gpu: &Gpu) -> Result<f64> {
     let (workgroups, rounds) = if gpu.caps().software() { (256, 2048) } else { (8192, 4096) };
     let operations = kernels::peak_fma(&mut graph, workgroups, rounds)?;
     let program = graph.build(gpu, &mut Scratch::default())?;
-    Ok(operations / seconds_of(gpu, &program)?)
+    Ok(operations / seconds_of(gpu, &program, ONE)?)
 }
 
 fn empty_dispatch(gpu: &Gpu) -> Result<f64> {
     let mut graph = Graph::new(gpu.caps());
     kernels::peak_fma(&mut graph, 1, 1)?;
     let program = graph.build(gpu, &mut Scratch::default())?;
-    seconds_of(gpu, &program)
+    seconds_of(gpu, &program, ONE)
 }
 
 fn cases(gpu: &Gpu) -> Vec<Bench> {
@@ -198,6 +207,14 @@ fn cases(gpu: &Gpu) -> Vec<Bench> {
     }
     cases.push(product_residual("Q4_1", 576, 1536));
     cases.push(product_residual("Q4_1", 576, 576));
+    for (name, window, pattern) in [
+        ("dense", None, Pattern::Dense),
+        ("window 256", Some(256), Pattern::Dense),
+        ("strided 64", None, Pattern::Strided { stride: 64 }),
+        ("fixed 64, 8", None, Pattern::Fixed { stride: 64, summary: 8 }),
+    ] {
+        cases.push(attention(name, window, pattern));
+    }
     cases
 }
 
@@ -208,10 +225,60 @@ fn product(name: &'static str, n_rows: usize, n_columns: usize, n_tokens: usize)
         name: format!("matvec {name} {n_rows}x{n_columns} x {n_tokens}"),
         bytes: (n_rows * blocks * format.block_bytes) as f64,
         operations: 2.0 * (n_rows * n_columns * n_tokens) as f64,
+        sizes: ONE,
         record: Box::new(move |g, inputs| {
             let x = inputs.tensor(g, n_tokens, n_columns, Dtype::F16);
             let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
             kernels::linear(g, x, &weight, None, Epilogue::Store).map(|_| ())
+        }),
+    }
+}
+
+/// Causal attention of all tokens of one text: 4 heads of 64 that share their keys by two. The operations
+/// are those of the positions that are seen.
+fn attention(name: &str, window: Option<u32>, pattern: Pattern) -> Bench {
+    let (n_heads, n_kv_heads, head_dim) = (4, 2, 64);
+    let n_seen: usize = (0..CONTEXT)
+        .map(|own| {
+            let first = (own + 1).saturating_sub(window.map_or(usize::MAX, |w| w as usize));
+            (first..=own).filter(|&at| pattern.sees(own, at)).count()
+        })
+        .sum();
+    Bench {
+        name: format!("attention {name}, {CONTEXT} tokens"),
+        bytes: (CONTEXT * 2 * n_kv_heads * head_dim * 2) as f64,
+        operations: (4 * n_seen * n_heads * head_dim) as f64,
+        sizes: Sizes { n_tokens: CONTEXT as u32, n_outputs: 1, n_context: CONTEXT as u32 },
+        record: Box::new(move |g, inputs| {
+            let rows = Rows::up_to(CONTEXT, Size::Tokens);
+            let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
+            let positions = inputs.words(g, (0..CONTEXT as u32).collect());
+            let batch = Batch {
+                rows,
+                ids: positions,
+                positions,
+                slots: inputs.words(g, vec![0; CONTEXT]),
+                pages: inputs.words(g, (0..(CONTEXT / PAGE) as u32).collect()),
+                last_token: inputs.words(g, vec![0]),
+                limits: positions,
+                outputs: inputs.words(g, vec![0]),
+                max_pages: CONTEXT / PAGE,
+            };
+            let k = inputs.tensor(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
+            let v = inputs.tensor(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
+            let kv = Kv { k, v, dtype: Dtype::F16, n_kv_heads, head_dim };
+            let attention = Attention {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                window,
+                after: 0,
+                soft_cap: None,
+                bias: Bias::None,
+                pattern,
+                max_context: CONTEXT,
+            };
+            kernels::attention(g, q, &batch, &kv, &attention, Dtype::F16).map(|_| ())
         }),
     }
 }

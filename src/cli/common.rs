@@ -15,6 +15,7 @@ use crate::graph::Dtype;
 use crate::kernels::SlotSampling;
 use crate::model::{LoadOptions, Model};
 use crate::store;
+use crate::tensor::{Format, format};
 use crate::text::{Encode, Tokenizer};
 
 /// Which device to use.
@@ -61,9 +62,55 @@ impl From<Store> for Dtype {
     }
 }
 
+/// Formats that weights can be brought to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightFormat {
+    #[value(name = "q8_0")]
+    Q8_0,
+    #[value(name = "q4_0")]
+    Q4_0,
+    #[value(name = "q4_k")]
+    Q4K,
+}
+
+impl WeightFormat {
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightFormat::Q8_0 => "q8_0",
+            WeightFormat::Q4_0 => "q4_0",
+            WeightFormat::Q4K => "q4_k",
+        }
+    }
+
+    pub fn format(self) -> &'static Format {
+        format::by_name(self.name()).expect("every name here is a format's")
+    }
+}
+
+/// How a model is loaded.
+#[derive(Args, Debug, Clone)]
+pub struct LoadArgs {
+    /// Stores the matrices in fewer bits.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub quantize: Option<WeightFormat>,
+}
+
+impl LoadArgs {
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions { quantise: self.quantize.map(WeightFormat::format), ..LoadOptions::default() }
+    }
+
+    /// For commands that can do without text.
+    pub fn options_without_text(&self) -> LoadOptions {
+        LoadOptions { tokenizer_optional: true, ..self.options() }
+    }
+}
+
 /// The sizes of an engine.
 #[derive(Args, Debug, Clone)]
 pub struct EngineArgs {
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// Longest conversation in tokens [default: the model's own, at most 4096].
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
@@ -171,7 +218,7 @@ pub fn resolve(model: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn bytes_bar(total: u64) -> ProgressBar {
+pub fn bytes_bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     if let Ok(style) = style {
@@ -211,7 +258,7 @@ pub fn engine_for(
     let options = EngineOptions { n_slots, ..args.options(decoder.n_context)? };
     super::inspect::check_fits(&gpu, &header, &decoder, &options)?;
     drop(header);
-    let (model, seconds) = load(&gpu, &path, &LoadOptions::default())?;
+    let (model, seconds) = load(&gpu, &path, &args.load.options())?;
     Ok((Engine::new(model, options)?, seconds))
 }
 

@@ -8,11 +8,10 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::common::{self, DeviceArgs};
+use super::common::{self, DeviceArgs, LoadArgs};
 use super::csv;
 use crate::engine::{Encoder, EncoderInput, Pooling, cosine};
 use crate::error::{Error, Result};
-use crate::model::LoadOptions;
 use crate::text::{Encode, Tokenizer};
 
 /// Vectors of sentences by an encoder, in batches without padding. Nothing is cut off unless asked.
@@ -58,6 +57,8 @@ pub struct Embed {
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
     json: bool,
@@ -78,7 +79,7 @@ enum Format {
 
 impl Embed {
     pub fn run(&self) -> Result<ExitCode> {
-        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, self.exact)?;
+        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, &self.load, self.exact)?;
         let pooling = match self.pooling {
             Some(PoolingArg::Mean) => Pooling::Mean,
             Some(PoolingArg::Cls) => Pooling::First,
@@ -212,10 +213,15 @@ impl Embed {
 }
 
 /// An encoder, its tokenizer and where it lies.
-pub fn open(model: &str, device: &DeviceArgs, exact: bool) -> Result<(Encoder, Arc<Tokenizer>, PathBuf)> {
+pub fn open(
+    model: &str,
+    device: &DeviceArgs,
+    load: &LoadArgs,
+    exact: bool,
+) -> Result<(Encoder, Arc<Tokenizer>, PathBuf)> {
     let path = common::resolve(model)?;
     let gpu = device.open()?;
-    let (model, _) = common::load(&gpu, &path, &LoadOptions::default())?;
+    let (model, _) = common::load(&gpu, &path, &load.options())?;
     let tokenizer = model.tokenizer()?.clone();
     Ok((Encoder::new(model, exact)?, tokenizer, path))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::common::{self, DeviceArgs};
+use super::common::{self, DeviceArgs, LoadArgs};
 use super::embed::{input, open};
 use crate::engine::Encoder;
 use crate::error::{Error, Result};
@@ -27,6 +27,8 @@ pub struct Fill {
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
     json: bool,
@@ -43,6 +45,8 @@ pub struct Classify {
     model: String,
     text: String,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
     json: bool,
@@ -58,6 +62,8 @@ pub struct Label {
     /// Model by name or path: an encoder with a classifier of tokens.
     model: String,
     text: String,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
@@ -78,6 +84,8 @@ pub struct Answer {
     /// Tokens of an answer at most.
     #[arg(long, default_value_t = 30, value_name = "N")]
     longest: usize,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
@@ -125,7 +133,7 @@ fn piece(tokenizer: &Tokenizer, id: u32) -> String {
 
 impl Fill {
     pub fn run(&self) -> Result<ExitCode> {
-        let (mut encoder, tokenizer, _) = open(&self.model, &self.device, true)?;
+        let (mut encoder, tokenizer, _) = open(&self.model, &self.device, &self.load, true)?;
         if !matches!(encoder.model().tensors.head, OutputHead::Masked { .. }) {
             return Err(wrong_head(&encoder, "fills masks"));
         }
@@ -168,7 +176,7 @@ impl Fill {
 
 impl Classify {
     pub fn run(&self) -> Result<ExitCode> {
-        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, true)?;
+        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, &self.load, true)?;
         if !matches!(encoder.model().tensors.head, OutputHead::First { .. }) {
             return Err(wrong_head(&encoder, "classifies texts"));
         }
@@ -193,7 +201,7 @@ impl Classify {
 
 impl Label {
     pub fn run(&self) -> Result<ExitCode> {
-        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, true)?;
+        let (mut encoder, tokenizer, path) = open(&self.model, &self.device, &self.load, true)?;
         if !matches!(encoder.model().tensors.head, OutputHead::Each(_)) {
             return Err(wrong_head(&encoder, "labels tokens"));
         }
@@ -233,7 +241,7 @@ impl Label {
 
 impl Answer {
     pub fn run(&self) -> Result<ExitCode> {
-        let (mut encoder, tokenizer, _) = open(&self.model, &self.device, true)?;
+        let (mut encoder, tokenizer, _) = open(&self.model, &self.device, &self.load, true)?;
         if !matches!(encoder.model().tensors.head, OutputHead::Span(_)) {
             return Err(wrong_head(&encoder, "finds answers"));
         }

@@ -11,7 +11,7 @@ use super::meter;
 use crate::engine::{Engine, EngineOptions, kv_bytes};
 use crate::error::{Bytes, Error, Result};
 use crate::gpu::Gpu;
-use crate::model::{Decoder, Head, LoadOptions, describe};
+use crate::model::{Decoder, Head, describe};
 use crate::weights::Weights;
 
 /// Shows a model's description, formats and memory, from the header alone.
@@ -93,7 +93,7 @@ impl Inspect {
     fn dispatches(&self) -> Result<Vec<String>> {
         let path = common::resolve(&self.model)?;
         let gpu = self.device.open()?;
-        let (model, _) = common::load(&gpu, &path, &LoadOptions { tokenizer_optional: true })?;
+        let (model, _) = common::load(&gpu, &path, &self.engine.load.options_without_text())?;
         let options = self.engine.options(model.decoder.n_context)?;
         let mut engine = Engine::new(model, options)?;
         let program = engine.program(1, Head::Sample { greedy: true })?;

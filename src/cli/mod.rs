@@ -16,6 +16,7 @@ mod heads;
 mod inspect;
 mod logits;
 mod meter;
+mod quantize;
 mod run;
 mod score;
 mod store;
@@ -71,6 +72,8 @@ enum Command {
     Vectors(vectors::Vectors),
     /// Measures of bias and provenance.
     Audit(audit::Audit),
+    /// Writes a GGUF file in fewer bits.
+    Quantize(quantize::Quantize),
     /// Measures tokens per second, or the kernels.
     Bench(bench::Bench),
     /// What is in a model file, and what it needs to run.
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Bow(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Audit(command) => command.run(),
+        Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Diff(command) => command.run(),

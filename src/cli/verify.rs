@@ -8,12 +8,11 @@ use clap::Args;
 use safetensors::{Dtype as Stored, SafeTensors};
 use serde_json::json;
 
-use super::common::{self, DeviceArgs, Store};
+use super::common::{self, DeviceArgs, LoadArgs, Store};
 use crate::engine::{
     BeamOptions, Encoder, EncoderInput, Engine, EngineOptions, Event, GenerateOptions, Request,
 };
 use crate::error::{Error, Result};
-use crate::model::LoadOptions;
 
 /// Errors above this share of the logits' standard deviation fail.
 const ERROR_MAX: f64 = 2e-3;
@@ -41,6 +40,8 @@ pub struct Verify {
     #[arg(long, value_enum, default_value = "f32")]
     activations: Store,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     device: DeviceArgs,
     #[arg(long)]
     json: bool,
@@ -52,7 +53,7 @@ impl Verify {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
         let golden = Golden::read(&bytes, &path)?;
         let gpu = self.device.open()?;
-        let (model, _) = common::load(&gpu, &self.folder, &LoadOptions { tokenizer_optional: true })?;
+        let (model, _) = common::load(&gpu, &self.folder, &self.load.options_without_text())?;
         let title = model.title;
         let is_encoder = model.decoder.bidirectional;
         let (kind, outcome) = if is_encoder {

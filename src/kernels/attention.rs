@@ -1,7 +1,7 @@
 //! Fused attention over the paged cache. The maths is in `shaders/attention.wgsl`.
 
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
-use super::roles::{self, CLUSTER, KV_READ, REAL};
+use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
@@ -9,7 +9,7 @@ use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Kernel, Rows, Tens
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
     wgsl: wgsl!("attention"),
-    roles: &[&KV_READ, &CLUSTER, &REAL],
+    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL],
     params: AttentionParams::LAYOUT,
     twin,
     cases,
@@ -26,6 +26,51 @@ params! {
         soft_cap: f32,
         after: u32,
         reach: u32,
+        stride: u32,
+        summary: u32,
+    }
+}
+
+/// Which of the positions before its own a token sees. Groups of 4 positions in which there is none
+/// are skipped. Source: Child et al. 2019, arXiv:1904.10509, section 4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pattern {
+    #[default]
+    Dense,
+    /// The last `stride`, and every stride-th before them.
+    Strided { stride: u32 },
+    /// Its own block of `stride`, and the last `summary` of each block before it.
+    Fixed { stride: u32, summary: u32 },
+}
+
+impl Pattern {
+    /// The name of its file.
+    fn name(self) -> &'static str {
+        match self {
+            Pattern::Dense => "dense",
+            Pattern::Strided { .. } => "strided",
+            Pattern::Fixed { .. } => "fixed",
+        }
+    }
+
+    /// (stride, summary), both at least 1 where they count.
+    fn params(self) -> (u32, u32) {
+        match self {
+            Pattern::Dense => (1, 1),
+            Pattern::Strided { stride } => (stride.max(1), 1),
+            Pattern::Fixed { stride, summary } => (stride.max(1), summary.clamp(1, stride.max(1))),
+        }
+    }
+
+    /// Whether a token at `own` sees position `at`, which is not after it.
+    pub fn sees(self, own: usize, at: usize) -> bool {
+        let (stride, summary) = self.params();
+        let (stride, summary) = (stride as usize, summary as usize);
+        match self {
+            Pattern::Dense => true,
+            Pattern::Strided { .. } => own - at < stride || (own - at).is_multiple_of(stride),
+            Pattern::Fixed { .. } => own / stride == at / stride || at % stride >= stride - summary,
+        }
     }
 }
 
@@ -56,6 +101,7 @@ pub struct Attention {
     /// s = cap * tanh(s / cap)
     pub soft_cap: Option<f32>,
     pub bias: Bias,
+    pub pattern: Pattern,
     /// The longest sequence, in positions.
     pub max_context: usize,
 }
@@ -107,6 +153,7 @@ fn record(
     g.launch(&ATTENTION)
         .role(&KV_READ, kv.role())
         .role(&CLUSTER, cluster)
+        .role(&MASK, p.pattern.name())
         .role(&REAL, roles::real_name(dtype))
         .config("ALIBI", matches!(p.bias, Bias::Alibi))
         .config("CLUSTERS", clusters)
@@ -126,6 +173,8 @@ fn record(
             soft_cap: p.soft_cap.unwrap_or(1.0),
             after: p.after,
             reach: reach as u32,
+            stride: p.pattern.params().0,
+            summary: p.pattern.params().1,
         })
         .patch_rows("n_tokens", q)
         .read(q)
@@ -162,6 +211,11 @@ fn twin(call: &mut Call) -> Result<()> {
     let (alibi, relative) = (call.config("ALIBI")? != 0.0, call.config("RELATIVE")? != 0.0);
     let biases = call.floats(4);
     let reach = p.reach as isize;
+    let pattern = match call.role("mask") {
+        "strided" => Pattern::Strided { stride: p.stride },
+        "fixed" => Pattern::Fixed { stride: p.stride, summary: p.summary },
+        _ => Pattern::Dense,
+    };
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for t in 0..p.n_tokens as usize {
         let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
@@ -181,8 +235,10 @@ fn twin(call: &mut Call) -> Result<()> {
                 ((page * n_kv_heads + kv_head) * PAGE + at % PAGE) * head_dim
             };
             let mut size = 1.0f64;
-            let scores: Vec<f64> = (first..=last)
-                .map(|at| {
+            let seen: Vec<usize> = (first..=last).filter(|&at| pattern.sees(position, at)).collect();
+            let scores: Vec<f64> = seen
+                .iter()
+                .map(|&at| {
                     let key = &k[row(at)..][..head_dim];
                     let terms = query.iter().zip(key).map(|(a, b)| a * b);
                     size = size.max(terms.clone().map(f64::abs).sum());
@@ -204,7 +260,7 @@ fn twin(call: &mut Call) -> Result<()> {
             let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
             let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
             let total: f64 = weights.iter().sum();
-            for (at, w) in (first..=last).zip(&weights) {
+            for (&at, w) in seen.iter().zip(&weights) {
                 for (c, value) in v[row(at)..][..head_dim].iter().enumerate() {
                     y[base + c] += w / total * value;
                     // An error of a score is an error of its weight; scores err by eps * size.
@@ -219,8 +275,14 @@ fn twin(call: &mut Call) -> Result<()> {
 
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |shape: [usize; 3], window, soft_cap, dtype: Dtype, real, cluster, clusters| {
-        // Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
+    let mut add = |shape: [usize; 3],
+                   window: Option<u32>,
+                   soft_cap,
+                   dtype: Dtype,
+                   real,
+                   cluster,
+                   clusters| {
+        // Eight heads see by strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
         let after = if shape == [3, 3, 96] { 9 } else { 0 };
         let [n_heads, n_kv_heads, head_dim] = shape;
         let name = format!(
@@ -253,8 +315,24 @@ fn cases(caps: &Caps) -> Vec<Case> {
                 6 => Bias::Alibi,
                 _ => Bias::None,
             };
-            let p =
-                Attention { n_heads, n_kv_heads, head_dim, window, after, soft_cap, bias, max_context: 600 };
+            let pattern = match n_heads {
+                8 if window.is_none() => Pattern::Strided { stride: 13 },
+                8 => Pattern::Strided { stride: 32 },
+                2 if window.is_none() => Pattern::Fixed { stride: 30, summary: 3 },
+                2 => Pattern::Fixed { stride: 32, summary: 8 },
+                _ => Pattern::Dense,
+            };
+            let p = Attention {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                window,
+                after,
+                soft_cap,
+                bias,
+                pattern,
+                max_context: 600,
+            };
             record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
         }));
     };

@@ -29,7 +29,7 @@ mod soft_cap;
 mod softmax;
 
 pub use add::add;
-pub use attention::{Attention, Bias, attention};
+pub use attention::{Attention, Bias, Pattern, attention};
 pub use check::{Report, check};
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;

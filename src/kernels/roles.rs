@@ -56,6 +56,18 @@ pub static KV_WRITE: Role = Role {
     },
 };
 
+/// Which positions a token sees of those it could.
+pub static MASK: Role = Role {
+    name: "mask",
+    files: || {
+        vec![
+            ("dense", wgsl!("mask/dense")),
+            ("strided", wgsl!("mask/strided")),
+            ("fixed", wgsl!("mask/fixed")),
+        ]
+    },
+};
+
 /// The stored format of a weight.
 pub static WEIGHT: Role = Role {
     name: "weight",

@@ -3,7 +3,7 @@
 use super::config::{Config, Key};
 use super::rotary::{self, Rope};
 use crate::error::{Error, Result};
-use crate::kernels::Activation;
+use crate::kernels::{Activation, Pattern};
 
 /// A normalisation of rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,6 +113,8 @@ pub struct Decoder {
     pub qk_norm: QkNorm,
     /// Per layer: how many positions a token sees, itself included. `None` is all.
     pub windows: Vec<Option<u32>>,
+    /// Per layer: which of those a token sees.
+    pub patterns: Vec<Pattern>,
     pub attention_soft_cap: Option<f32>,
     pub logit_soft_cap: Option<f32>,
     pub feed_forward: FeedForward,
@@ -186,6 +188,7 @@ impl Decoder {
             q_scale: 1.0 / (head_dim as f32).sqrt(),
             qk_norm: QkNorm::None,
             windows: vec![None; n_layers],
+            patterns: patterns(config, n_layers)?,
             attention_soft_cap: None,
             logit_soft_cap: None,
             feed_forward: FeedForward::Gated(activation(config, Activation::Silu)?),
@@ -227,6 +230,7 @@ impl Decoder {
     pub fn set_windows(&mut self, window: usize, is_local: impl Fn(usize) -> bool) {
         let window = (window > 0).then_some(window as u32);
         self.windows = (0..self.n_layers).map(|layer| window.filter(|_| is_local(layer))).collect();
+        self.patterns.resize(self.n_layers, Pattern::Dense);
     }
 
     /// Bytes of KV cache per position of one sequence, all layers together.
@@ -234,6 +238,24 @@ impl Decoder {
         let elements = 2 * self.n_layers * self.n_kv_heads * self.head_dim;
         (elements as f64 * bytes_per_element) as u64
     }
+}
+
+/// The sparse pattern that `config.json` may name for any decoder: `"sparse_attention": {"pattern":
+/// "strided" | "fixed", "stride": 128, "summary": 8, "layers": [1, 3]}`, all layers where none are listed.
+fn patterns(config: &Config, n_layers: usize) -> Result<Vec<Pattern>> {
+    let Some(sparse) = config.json("sparse_attention") else { return Ok(vec![Pattern::Dense; n_layers]) };
+    let fail = |message: &str| config.error(Key("", "sparse_attention"), message);
+    let number =
+        |name: &str| sparse.get(name).and_then(|n| u32::try_from(n.as_u64()?).ok()).filter(|&n| n > 0);
+    let stride = number("stride").ok_or_else(|| fail("expected a stride of at least 1"))?;
+    let pattern = match sparse.get("pattern").and_then(|pattern| pattern.as_str()) {
+        Some("strided") => Pattern::Strided { stride },
+        Some("fixed") => Pattern::Fixed { stride, summary: number("summary").unwrap_or(1).min(stride) },
+        _ => return Err(fail("expected the pattern \"strided\" or \"fixed\"")),
+    };
+    let layers = sparse.get("layers").and_then(|layers| layers.as_array());
+    let listed = |i: usize| layers.is_none_or(|all| all.iter().any(|layer| layer.as_u64() == Some(i as u64)));
+    Ok((0..n_layers).map(|i| if listed(i) { pattern } else { Pattern::Dense }).collect())
 }
 
 const EPS: Key = Key(

@@ -234,6 +234,7 @@ fn cross_attention(
         after: ALL_AFTER,
         soft_cap: None,
         bias: Bias::None,
+        pattern: k::Pattern::Dense,
         max_context: text.max_context,
     };
     k::attention(g, q, &text.batch, &text.kv[i], &attention, real)
@@ -339,6 +340,7 @@ fn attention(
         },
         soft_cap: d.attention_soft_cap,
         bias,
+        pattern: d.patterns[i],
         max_context: step.max_context,
     };
     k::attention(g, q, &step.batch, &step.kv[i], &attention, real)

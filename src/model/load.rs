@@ -7,12 +7,14 @@ use super::arch::{self, Architecture, QkvLayout};
 use super::config::Config;
 use super::decoder::{Decoder, Experts, FeedForward, NormPlacement, QkNorm};
 use super::names::hub_names;
+use super::quantise::target;
 use super::relative;
 use super::source::{Finder, Part};
 use super::vocab;
 use crate::error::{Bytes, Error, Result};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::PackedWeight;
+use crate::tensor::Format;
 use crate::text::Tokenizer;
 use crate::weights::Weights;
 
@@ -21,6 +23,8 @@ use crate::weights::Weights;
 pub struct LoadOptions {
     /// Loads without a tokenizer where the file has none.
     pub tokenizer_optional: bool,
+    /// Stores matrices in this format; see [`super::quantise_target`].
+    pub quantise: Option<&'static Format>,
 }
 
 /// What has been loaded so far.
@@ -179,7 +183,9 @@ impl Model {
             architecture,
             layout: (architecture.qkv)(&config),
             transposed: architecture.transposed && config.is_hub(),
+            quantise: options.quantise,
             done: 0,
+            n_bytes: 0,
             progress,
         };
         if architecture.encoder.is_some() {
@@ -195,7 +201,7 @@ impl Model {
             }
             None => None,
         };
-        let weight_bytes = loader.done;
+        let weight_bytes = loader.n_bytes;
         gpu.wait()?;
         Ok(Model {
             gpu: gpu.clone(),
@@ -236,7 +242,11 @@ struct Loader<'a> {
     layout: QkvLayout,
     /// Linear layers stand as (n_columns, n_rows) in the file.
     transposed: bool,
+    quantise: Option<&'static Format>,
+    /// Bytes of the file, for progress.
     done: u64,
+    /// Bytes as they are stored.
+    n_bytes: u64,
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
@@ -589,6 +599,23 @@ impl<'a> Loader<'a> {
 
     /// Packs parts of the same format and width, one below the other.
     fn upload(&mut self, name: &str, parts: &[Part]) -> Result<PackedWeight> {
+        if let Some(parts) = self.quantised(name, parts)? {
+            return self.upload_as_is(name, &parts);
+        }
+        self.upload_as_is(name, parts)
+    }
+
+    /// The parts in the format that was asked for; `None` where they have it or keep their own.
+    fn quantised(&self, name: &str, parts: &[Part]) -> Result<Option<Vec<Part<'static>>>> {
+        let Some(wanted) = self.quantise else { return Ok(None) };
+        let Some(to) = target(name, parts[0].n_columns, wanted) else { return Ok(None) };
+        if parts.iter().all(|part| part.format == to) {
+            return Ok(None);
+        }
+        parts.iter().map(|part| part.requantised(to)).collect::<Result<_>>().map(Some)
+    }
+
+    fn upload_as_is(&mut self, name: &str, parts: &[Part]) -> Result<PackedWeight> {
         let n_rows = parts.iter().map(Part::n_rows).sum();
         let row = |i: usize| row_of(parts, i);
         let (format, n_columns) = (parts[0].format, parts[0].n_columns);
@@ -605,6 +632,8 @@ impl<'a> Loader<'a> {
 
     /// Packs the rows of two lists of parts in turn: gate, up, gate, up.
     fn upload_interleaved(&mut self, name: &str, gate: &[Part], up: &[Part]) -> Result<PackedWeight> {
+        let (new_gate, new_up) = (self.quantised(name, gate)?, self.quantised(name, up)?);
+        let (gate, up) = (new_gate.as_deref().unwrap_or(gate), new_up.as_deref().unwrap_or(up));
         let n_rows: usize = gate.iter().chain(up).map(Part::n_rows).sum();
         let row = |i: usize| row_of(if i.is_multiple_of(2) { gate } else { up }, i / 2);
         let packed = PackedWeight::upload(self.gpu, name, gate[0].format, n_rows, gate[0].n_columns, &row)?;
@@ -616,6 +645,7 @@ impl<'a> Loader<'a> {
     fn count(&mut self, parts: &[Part]) {
         for part in parts {
             self.done += part.file_bytes;
+            self.n_bytes += part.stored_bytes();
         }
         let total = self.finder.weights.total_bytes();
         (self.progress)(LoadProgress { done: self.done.min(total), total });

@@ -7,6 +7,7 @@ mod decoder;
 mod forward;
 mod load;
 mod names;
+mod quantise;
 mod relative;
 mod rotary;
 mod source;
@@ -18,5 +19,6 @@ pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
     Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
 };
+pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;
 pub use vocab::tokenizer;

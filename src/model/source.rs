@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::names::{Names, hub_names};
+use super::quantise::requantise;
 use crate::error::{Error, Result};
 use crate::tensor::{Format, Shape};
 use crate::weights::{TensorInfo, Weights};
@@ -25,10 +26,30 @@ impl Part<'_> {
         self.order.len()
     }
 
+    /// Bytes of its rows.
+    pub fn stored_bytes(&self) -> u64 {
+        (self.n_rows() * self.row_bytes) as u64
+    }
+
     /// The bytes of row `i`.
     pub fn row(&self, i: usize) -> &[u8] {
         let at = self.order[i] as usize * self.row_bytes;
         &self.bytes[at..at + self.row_bytes]
+    }
+
+    /// The same rows in another format.
+    pub fn requantised(&self, to: &'static Format) -> Result<Part<'static>> {
+        let rows: Vec<u8> = (0..self.n_rows()).flat_map(|i| self.row(i)).copied().collect();
+        let bytes = requantise(&rows, self.n_columns, self.format, to)?;
+        Ok(Part {
+            name: self.name.clone(),
+            format: to,
+            n_columns: self.n_columns,
+            bytes: Cow::Owned(bytes),
+            row_bytes: to.row_bytes(self.n_columns)?,
+            order: (0..self.n_rows() as u32).collect(),
+            file_bytes: self.file_bytes,
+        })
     }
 
     /// The rows that `order` names, in its order.

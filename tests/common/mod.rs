@@ -18,7 +18,7 @@ pub fn gpu() -> Gpu {
 }
 
 pub fn model(gpu: &Gpu, name: &str) -> Arc<Model> {
-    let options = LoadOptions { tokenizer_optional: true };
+    let options = LoadOptions { tokenizer_optional: true, ..LoadOptions::default() };
     Arc::new(Model::load(gpu, data(name), &options, &mut |_| {}).expect("the model loads"))
 }
 
