@@ -132,6 +132,63 @@ fn every_fixture_decodes_the_same_alone_and_together() {
     }
 }
 
+/// A BERT under ALBERT's names, with a group for each layer and an identity for its embeddings, is itself.
+#[test]
+fn albert_with_the_weights_of_bert_is_bert() {
+    let source = common::data("encoders/bert_mlm");
+    let folder = std::env::temp_dir().join(format!("aquatint-albert-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let bytes = std::fs::read(source.join("model.safetensors")).expect("weights");
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let renamed = |name: &str| {
+        let name = name.replace("bert.", "albert.").replace("cls.predictions.transform.", "predictions.");
+        let name = name.replace("cls.predictions.", "predictions.");
+        let Some((_, rest)) = name.split_once("encoder.layer.") else { return name };
+        let (layer, tensor) = rest.split_once('.').expect("a layer's tensor");
+        let tensor = tensor
+            .replace("attention.self.", "attention.")
+            .replace("attention.output.", "attention.")
+            .replace("intermediate.dense", "ffn")
+            .replace("output.dense", "ffn_output");
+        let tensor = if tensor.starts_with("output.LayerNorm") {
+            tensor.replace("output.LayerNorm", "full_layer_layer_norm")
+        } else {
+            tensor
+        };
+        format!("albert.encoder.albert_layer_groups.{layer}.albert_layers.0.{tensor}")
+    };
+    let config = std::fs::read_to_string(source.join("config.json")).expect("text");
+    let json: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+    let (width, n_layers) = (json["hidden_size"].as_u64().expect("a width"), &json["num_hidden_layers"]);
+    let identity: Vec<u8> = (0..width * width)
+        .flat_map(|i| if i / width == i % width { 1.0f32 } else { 0.0 }.to_le_bytes())
+        .collect();
+    let mut tensors: Vec<(String, safetensors::tensor::TensorView)> =
+        file.tensors().into_iter().map(|(name, view)| (renamed(&name), view)).collect();
+    let shape = vec![width as usize; 2];
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &identity).expect("a view");
+    tensors.push(("albert.encoder.embedding_hidden_mapping_in.weight".into(), view));
+    let written = safetensors::serialize(tensors, None).expect("written");
+    std::fs::write(folder.join("model.safetensors"), written).expect("written");
+    let of_albert =
+        format!("\"model_type\": \"albert\", \"embedding_size\": {width}, \"num_hidden_groups\": {n_layers}");
+    let config = config.replace("\"model_type\": \"bert\"", &of_albert);
+    std::fs::write(folder.join("config.json"), config).expect("written");
+
+    let gpu = common::gpu();
+    let ids: Vec<u32> = (0..30).map(|i| 5 + i * 7 % 100).collect();
+    let input = aquatint::engine::EncoderInput { wanted: (0..30).collect(), ids, ..Default::default() };
+    let logits = |path: &str| {
+        let mut encoder =
+            aquatint::engine::Encoder::new(common::model(&gpu, path), true).expect("an encoder");
+        assert_eq!(encoder.model().title, if path.starts_with('/') { "ALBERT" } else { "BERT" });
+        encoder.encode(&[input.clone()]).expect("logits").remove(0).logits
+    };
+    assert_eq!(logits(&folder.display().to_string()), logits("encoders/bert_mlm"));
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
+
 /// Sparse patterns, which any decoder's config.json may name.
 #[test]
 fn sparse_patterns_decode_the_same_alone_and_together() {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use aquatint::text::{
-    BertOptions, ChatOptions, ChatTemplate, Companions, Decode, Encode, GgufVocab, Kind, Message, Tokenizer,
+    ChatOptions, ChatTemplate, Companions, Decode, Encode, GgufVocab, Kind, Message, Tokenizer,
+    WordPieceOptions,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 mod gguf;
 
 const PLAIN: Encode = Encode { special: false, bos: Some(false), eos: Some(false) };
-const UNCASED: BertOptions = BertOptions { lowercase: true, strip_accents: true };
+const UNCASED: WordPieceOptions = WordPieceOptions { lowercase: true, strip_accents: true };
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/text").join(name)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::common::{self, DeviceArgs, LoadArgs};
 use super::embed::{input, open};
-use crate::engine::Encoder;
+use crate::engine::{Encoder, EncoderInput};
 use crate::error::{Error, Result};
 use crate::model::OutputHead;
 use crate::text::{Encode, Tokenizer};
@@ -23,6 +23,9 @@ pub struct Fill {
     model: String,
     /// A text with the model's mask token (or [MASK]) in it.
     text: String,
+    /// The text is a list of token ids: 2,4,14,3.
+    #[arg(long)]
+    ids: bool,
     /// How many tokens to show for each mask.
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
@@ -44,6 +47,9 @@ pub struct Classify {
     /// Model by name or path: an encoder with a classifier.
     model: String,
     text: String,
+    /// The text is a list of token ids: 12,16,24.
+    #[arg(long)]
+    ids: bool,
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
@@ -127,6 +133,16 @@ fn labels(path: &std::path::Path, n: usize) -> Vec<String> {
         .collect()
 }
 
+/// An input of ids that the user has made, special tokens included.
+fn listed_ids(text: &str) -> Result<EncoderInput> {
+    let numbers = text.split([',', ' ', '[', ']']).filter(|part| !part.is_empty());
+    let number = |part: &str| {
+        part.parse()
+            .map_err(|_| Error::Input(format!("--ids: expected numbers such as 2,4,3, found {part:?}")))
+    };
+    Ok(EncoderInput { ids: numbers.map(number).collect::<Result<_>>()?, ..EncoderInput::default() })
+}
+
 fn piece(tokenizer: &Tokenizer, id: u32) -> String {
     String::from_utf8_lossy(&tokenizer.piece_bytes(id)).into_owned()
 }
@@ -141,7 +157,10 @@ impl Fill {
             tokenizer.mask().ok_or_else(|| Error::Text("the model's tokenizer has no mask token".into()))?;
         let name = tokenizer.piece(mask).unwrap_or("[MASK]").to_owned();
         let text = self.text.replace("[MASK]", &name);
-        let mut input = input(&tokenizer, &text, usize::MAX)?;
+        let mut input = match self.ids {
+            true => listed_ids(&self.text)?,
+            false => input(&tokenizer, &text, usize::MAX)?,
+        };
         input.wanted = (0..input.ids.len()).filter(|&i| input.ids[i] == mask).collect();
         if input.wanted.is_empty() {
             return Err(Error::Input(format!("the text has no mask; write {name} where a word is wanted")));
@@ -180,7 +199,10 @@ impl Classify {
         if !matches!(encoder.model().tensors.head, OutputHead::First { .. }) {
             return Err(wrong_head(&encoder, "classifies texts"));
         }
-        let mut input = input(&tokenizer, &self.text, usize::MAX)?;
+        let mut input = match self.ids {
+            true => listed_ids(&self.text)?,
+            false => input(&tokenizer, &self.text, usize::MAX)?,
+        };
         input.wanted = vec![0];
         let row = encoder.encode(&[input])?.remove(0).logits.remove(0);
         let (p, names) = (probabilities(&row), labels(&path, row.len()));

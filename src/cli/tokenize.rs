@@ -40,7 +40,7 @@ impl Tokenize {
     pub fn run(&self) -> Result<ExitCode> {
         let text = common::text_or_file(self.text.as_deref(), self.file.as_deref())?;
         let path = common::resolve(&self.model)?;
-        let tokenizer = model::tokenizer(&crate::weights::Weights::open(&path)?)?;
+        let tokenizer = model::open_tokenizer(&path)?;
         let tokens =
             tokenizer.encode_with_offsets(&text, Encode { special: self.special, bos: None, eos: None })?;
         if self.json {

@@ -89,6 +89,10 @@ pub struct Relative {
 pub struct Decoder {
     pub n_layers: usize,
     pub n_embd: usize,
+    /// The width of the embedding, which a matrix brings to `n_embd` where they differ.
+    pub embedding_width: usize,
+    /// Layers that the file has; each stands for `n_layers / n_groups` in turn.
+    pub n_groups: usize,
     pub n_heads: usize,
     pub n_kv_heads: usize,
     pub head_dim: usize,
@@ -164,6 +168,8 @@ impl Decoder {
         Ok(Decoder {
             n_layers,
             n_embd,
+            embedding_width: n_embd,
+            n_groups: n_layers,
             n_heads,
             n_kv_heads,
             head_dim,
@@ -230,6 +236,7 @@ impl Decoder {
     pub fn set_windows(&mut self, window: usize, is_local: impl Fn(usize) -> bool) {
         let window = (window > 0).then_some(window as u32);
         self.windows = (0..self.n_layers).map(|layer| window.filter(|_| is_local(layer))).collect();
+        self.n_groups = self.n_layers;
         self.patterns.resize(self.n_layers, Pattern::Dense);
     }
 

@@ -125,11 +125,14 @@ fn layers(g: &mut Graph, d: &Decoder, tensors: &Tensors, step: &Step, real: Dtyp
     if let Some(weights) = &tensors.embedding_norm {
         x = norm(g, d, x, weights, Dtype::F32)?;
     }
+    if let Some(projection) = &tensors.projection {
+        x = linear(g, x, projection, Epilogue::Store)?;
+    }
     let relative = tensors
         .relative
         .as_ref()
         .map(|(table, reach)| (vector(g, table, d.n_heads * (2 * reach + 1)), *reach));
-    for (i, layer) in tensors.layers.iter().enumerate() {
+    for (i, layer) in tensors.layers().enumerate() {
         x = self::layer(g, d, layer, step, i, relative, x, real)?;
     }
     Ok(x)
@@ -249,7 +252,7 @@ pub fn record_source(g: &mut Graph, model: &Model, step: &Step, real: Dtype) -> 
     let x = layers(g, encoder, tensors, step, real)?;
     let h = optional_norm(g, encoder, x, tensors.output_norm.as_ref(), real)?;
     let d = &model.decoder;
-    for (layer, kv) in model.tensors.layers.iter().zip(&text.kv) {
+    for (layer, kv) in model.tensors.layers().zip(&text.kv) {
         let Some(cross) = &layer.cross else { continue };
         let y = g.temp("cross kv", h.rows, 2 * d.n_kv_heads * d.head_dim, Dtype::F32);
         for (part, first) in &cross.kv {

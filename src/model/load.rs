@@ -74,11 +74,23 @@ pub struct Tensors {
     /// (n_types, n_embd): which of two texts a token belongs to.
     pub token_types: Option<PackedWeight>,
     pub embedding_norm: Option<NormWeights>,
+    /// (n_embd, embedding_width), where they differ.
+    pub projection: Option<Linear>,
     /// (n_heads, 2 * reach + 1): the bias of each distance, and the reach.
     pub relative: Option<(Buffer, usize)>,
     pub head: OutputHead,
     pub output_norm: Option<NormWeights>,
-    pub layers: Vec<Layer>,
+    /// Those of the file; see [`Tensors::layers`].
+    pub groups: Vec<Layer>,
+    pub n_layers: usize,
+}
+
+impl Tensors {
+    /// The weights of each layer in turn.
+    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
+        let each = self.n_layers / self.groups.len().max(1);
+        self.groups.iter().flat_map(move |layer| std::iter::repeat_n(layer, each))
+    }
 }
 
 /// What makes outputs of the last hidden states.
@@ -254,7 +266,7 @@ impl<'a> Loader<'a> {
     /// The weights of a stack of layers; `shared` is the embedding of the other one.
     fn tensors(&mut self, d: &mut Decoder, shared: Option<&PackedWeight>) -> Result<Tensors> {
         d.n_vocab = self.finder.required("token_embd.weight")?.shape.n_rows();
-        let part = self.finder.part("token_embd.weight", false)?.expect(d.n_vocab, d.n_embd)?;
+        let part = self.finder.part("token_embd.weight", false)?.expect(d.n_vocab, d.embedding_width)?;
         let embedding = match shared {
             Some(embedding) => embedding.clone(),
             None => self.upload("token_embd", &[part])?,
@@ -266,7 +278,7 @@ impl<'a> Loader<'a> {
                     return Err(Error::tensor(part.name, format!("has no positions from row {first} on")));
                 }
                 let n = part.n_rows();
-                let part = part.pick(first..n).expect(n - first, d.n_embd)?;
+                let part = part.pick(first..n).expect(n - first, d.embedding_width)?;
                 d.n_context = d.n_context.min(n - first);
                 Some(self.upload("position_embd", &[part])?)
             }
@@ -282,7 +294,8 @@ impl<'a> Loader<'a> {
         let token_types = match self.finder.find("token_types.weight") {
             Some(info) => {
                 let n_types = info.shape.n_rows();
-                let part = self.finder.part("token_types.weight", false)?.expect(n_types, d.n_embd)?;
+                let part =
+                    self.finder.part("token_types.weight", false)?.expect(n_types, d.embedding_width)?;
                 Some(self.upload("token_types", &[part])?)
             }
             None => None,
@@ -295,11 +308,16 @@ impl<'a> Loader<'a> {
             embedding,
             positions,
             token_types,
-            embedding_norm: self.optional_norm("token_embd_norm", d.n_embd, d)?,
+            embedding_norm: self.optional_norm("token_embd_norm", d.embedding_width, d)?,
             head,
             output_norm,
             relative: self.relative(d)?,
-            layers: (0..d.n_layers).map(|i| self.layer(d, i)).collect::<Result<_>>()?,
+            projection: match self.finder.find("token_embd_projection.weight") {
+                None if d.embedding_width == d.n_embd => None,
+                _ => Some(self.linear("token_embd_projection", d.n_embd, d.embedding_width)?),
+            },
+            groups: (0..d.n_groups).map(|i| self.layer(d, i)).collect::<Result<_>>()?,
+            n_layers: d.n_layers,
         })
     }
 
@@ -309,8 +327,8 @@ impl<'a> Loader<'a> {
         if n_rows(self, "mlm.dense.weight").is_some() {
             let tied = n_rows(self, "mlm.out.weight").is_none();
             return Ok(OutputHead::Masked {
-                dense: self.linear("mlm.dense", d.n_embd, d.n_embd)?,
-                norm: self.norm("mlm.norm", d.n_embd, d)?,
+                dense: self.linear("mlm.dense", d.embedding_width, d.n_embd)?,
+                norm: self.norm("mlm.norm", d.embedding_width, d)?,
                 out: self.tied_or("mlm.out", tied, embedding, d)?,
             });
         }
@@ -329,7 +347,7 @@ impl<'a> Loader<'a> {
     fn tied_or(&mut self, name: &str, tied: bool, embedding: &PackedWeight, d: &Decoder) -> Result<Linear> {
         match tied {
             true => Ok(Linear { weight: embedding.clone(), bias: self.bias(name, d.n_vocab)? }),
-            false => self.linear_as(name, d.n_vocab, d.n_embd, false),
+            false => self.linear_as(name, d.n_vocab, d.embedding_width, false),
         }
     }
 

@@ -21,4 +21,4 @@ pub use load::{
 };
 pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;
-pub use vocab::tokenizer;
+pub use vocab::{open_tokenizer, tokenizer};

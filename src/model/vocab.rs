@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::text::{Companions, GgufVocab, Tokenizer};
+use crate::text::{Companions, GgufVocab, Tokenizer, WordPieceOptions};
 use crate::weights::{Container, FromValue, Metadata, Weights};
 
 /// The tokenizer that comes with `weights`: in the file, or in files beside it.
@@ -21,8 +21,6 @@ pub fn tokenizer(weights: &Weights) -> Result<Tokenizer> {
         }
         Container::Safetensors => {
             let folder = if weights.path().is_dir() { weights.path() } else { parent(weights.path()) };
-            let path = folder.join("tokenizer.json");
-            let name = path.display().to_string();
             let bytes = |file: &str| std::fs::read(folder.join(file)).ok();
             let files = [
                 bytes("tokenizer_config.json"),
@@ -36,8 +34,72 @@ pub fn tokenizer(weights: &Weights) -> Result<Tokenizer> {
                 generation_config: files[2].as_deref(),
                 chat_template: template.as_deref(),
             };
-            Tokenizer::from_json(&read(&path)?, &name)?.with_companions(&companions)
+            in_folder(folder)?.with_companions(&companions)
         }
+    }
+}
+
+/// The files that hold a tokenizer in a model's folder, the fullest first.
+const FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+];
+
+fn in_folder(folder: &Path) -> Result<Tokenizer> {
+    match FILES.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        Some(path) => of_file(&path),
+        None => Err(Error::file(
+            folder.display(),
+            format!("no tokenizer: expected one of {} in this folder", FILES.join(", ")),
+        )),
+    }
+}
+
+/// The tokenizer in a file of its own: `tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt` beside
+/// it, a SentencePiece `.model` or a `.tiktoken` list of ranks, or in a model.
+pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    if path.is_file() && ["json", "txt", "model", "tiktoken"].contains(&extension) {
+        return of_file(path);
+    }
+    // A folder may have a tokenizer and no model.
+    if path.is_dir() && !path.join("config.json").exists() {
+        return in_folder(path);
+    }
+    tokenizer(&Weights::open(path)?)
+}
+
+fn of_file(path: &Path) -> Result<Tokenizer> {
+    let name = path.display().to_string();
+    let file = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    let bytes = read(path)?;
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("model") => Tokenizer::from_sentencepiece(&bytes, &name),
+        Some("tiktoken") => {
+            let pre = ["cl100k", "o200k"].into_iter().find(|pre| file.contains(pre)).unwrap_or("gpt-2");
+            Tokenizer::from_tiktoken(&bytes, &name, pre, &[])
+        }
+        Some("txt") => {
+            // What becomes of capitals stands in another file; those models that keep them say so.
+            let config = std::fs::read(parent(path).join("tokenizer_config.json")).unwrap_or_default();
+            let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+            let has_capitals = || {
+                let text = String::from_utf8_lossy(&bytes);
+                text.lines().any(|piece| !piece.starts_with('[') && piece.chars().any(char::is_uppercase))
+            };
+            let lowercase = config["do_lower_case"].as_bool().unwrap_or_else(|| !has_capitals());
+            let strip_accents = config["strip_accents"].as_bool().unwrap_or(lowercase);
+            Tokenizer::from_vocab_txt(&bytes, &name, WordPieceOptions { lowercase, strip_accents })
+        }
+        _ if file == "vocab.json" => {
+            let merges = read(&path.with_file_name("merges.txt"))?;
+            Tokenizer::from_vocab_and_merges(&bytes, &merges, &name, "gpt-2")
+        }
+        _ => Tokenizer::from_json(&bytes, &name),
     }
 }
 

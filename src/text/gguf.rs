@@ -10,7 +10,7 @@ use crate::text::pieces::{Class, Pieces};
 use crate::text::pre::PreTokenizer;
 use crate::text::sentencepiece::{Cut, Normalizer, SentencePiece};
 use crate::text::tokenizer::{Encoder, Kind, Parts, SpecialIds, Tokenizer};
-use crate::text::wordpiece::{BertOptions, WordPiece};
+use crate::text::wordpiece::{WordPiece, WordPieceOptions};
 
 /// What a GGUF file says about its tokenizer; the key of each field is named. `None` and empty lists stand
 /// for missing keys.
@@ -233,7 +233,7 @@ fn wordpiece(mut vocab: GgufVocab, file: &str) -> Result<Parts> {
     vocab.pad = named(vocab.pad, "[PAD]");
     vocab.mask = named(vocab.mask, "[MASK]");
     let lowercase = vocab.lowercase.unwrap_or(true);
-    let options = BertOptions { lowercase, strip_accents: vocab.strip_accents.unwrap_or(lowercase) };
+    let options = WordPieceOptions { lowercase, strip_accents: vocab.strip_accents.unwrap_or(lowercase) };
 
     // The format marks the starts of words with `▁`; BERT marks continuations with `##`.
     let marked_starts = pieces.iter().any(|(_, text, class)| class == Class::Normal && text.starts_with('▁'));

@@ -44,4 +44,4 @@ pub use gguf::GgufVocab;
 pub use pieces::Class;
 pub use pre::pre_tokenizer_names;
 pub use tokenizer::{Encode, Kind, SpecialIds, Token, Tokenizer};
-pub use wordpiece::BertOptions;
+pub use wordpiece::WordPieceOptions;

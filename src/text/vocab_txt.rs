@@ -5,12 +5,12 @@ use crate::text::companions::ids_by_name;
 use crate::text::decode::Spelling;
 use crate::text::pieces::{Class, Pieces};
 use crate::text::tokenizer::{Kind, Parts, Tokenizer};
-use crate::text::wordpiece::{BertOptions, WordPiece};
+use crate::text::wordpiece::{WordPiece, WordPieceOptions};
 
 impl Tokenizer {
     /// Reads a `vocab.txt`. The id of a piece is its line, from 0; pieces in square brackets are control
     /// tokens. What is done to case and accents is not in this file but in `tokenizer_config.json`.
-    pub fn from_vocab_txt(bytes: &[u8], file: &str, options: BertOptions) -> Result<Tokenizer> {
+    pub fn from_vocab_txt(bytes: &[u8], file: &str, options: WordPieceOptions) -> Result<Tokenizer> {
         let text = std::str::from_utf8(bytes).map_err(|error| Error::file(file, error.to_string()))?;
         let class = |piece: &str| match piece {
             "[PAD]" | "[UNK]" | "[CLS]" | "[SEP]" | "[MASK]" => Class::Control,

@@ -20,7 +20,7 @@ const N_WORD_CHARS_MAX: usize = 100;
 
 /// What is done to a text before it is cut into words.
 #[derive(Debug, Clone, Copy)]
-pub struct BertOptions {
+pub struct WordPieceOptions {
     pub lowercase: bool,
     pub strip_accents: bool,
 }
@@ -36,7 +36,7 @@ impl WordPiece {
         file: &str,
         vocabulary: impl IntoIterator<Item = (String, u32)>,
         unknown: &str,
-        options: BertOptions,
+        options: WordPieceOptions,
     ) -> Result<WordPiece> {
         let vocabulary: tokenizers::models::bpe::Vocab = vocabulary.into_iter().collect();
         if !vocabulary.contains_key(unknown) {

@@ -1,5 +1,6 @@
 //! The architectures, one file each. A new one is a file and a line in the list.
 
+mod albert;
 mod bart;
 mod bert;
 mod bloom;
@@ -77,6 +78,7 @@ const COMMON: Architecture = Architecture {
 };
 
 pub static ARCHITECTURES: &[&Architecture] = &[
+    &albert::ALBERT,
     &bart::BART,
     &bert::BERT,
     &bloom::BLOOM,
