@@ -1,9 +1,10 @@
 // Weights stored as F16, two per word.
 //
-//   quants   [row][block] of 4 vec4<u32>: elements 2 w (low half), 2 w + 1 (high half) in word w
+//   quants   tiles (tile.wgsl) of 4 vec4<u32>: elements 2 w (low half), 2 w + 1 (high half) in word w
 //
 // Source: GGUF type table, IEEE 754 binary16.
 import package::block::Block;
+import package::tile::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
@@ -15,8 +16,13 @@ struct Row {
     d: vec4<u32>,
 }
 
-fn load_row(at: u32) -> Row {
-    return Row(weight_quants[at], weight_quants[at + 1u], weight_quants[at + 2u], weight_quants[at + 3u]);
+fn load_row(at: u32, width: u32) -> Row {
+    return Row(
+        weight_quants[at],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
+    );
 }
 
 fn dot_pairs(r: Row, x: Block) -> f32 {
@@ -40,13 +46,13 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 4u * (4u * group * n_blocks + block);
-    let step = 4u * n_blocks;
+    let at = tile_first(group, block, n_blocks, 4u);
+    let width = tile_width(block, n_blocks);
     return Weights(
-        load_row(at),
-        load_row(at + step),
-        load_row(at + 2u * step),
-        load_row(at + 3u * step),
+        load_row(at, width),
+        load_row(at + 4u * width, width),
+        load_row(at + 8u * width, width),
+        load_row(at + 12u * width, width),
     );
 }
 
@@ -62,7 +68,7 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
-    let at = 4u * row * n_blocks + (quad >> 1u);
+    let at = tile_unit(row, quad >> 3u, n_blocks, (quad >> 1u) & 3u, 4u);
     let word = 2u * (quad & 1u);
     return half_pairs(weight_quants[at][word], weight_quants[at][word + 1u]);
 }

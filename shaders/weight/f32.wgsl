@@ -1,9 +1,10 @@
 // Weights stored as F32: `w` is the word.
 //
-//   quants   [row][block] of 8 vec4<u32>: element e of the block in word e
+//   quants   tiles (tile.wgsl) of 8 vec4<u32>: element e of the block in word e
 //
 // Source: GGUF type table.
 import package::block::Block;
+import package::tile::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
@@ -19,8 +20,17 @@ struct Row {
     h: vec4<u32>,
 }
 
-fn load_row(at: u32) -> Row {
-    return Row(weight_quants[at], weight_quants[at + 1u], weight_quants[at + 2u], weight_quants[at + 3u], weight_quants[at + 4u], weight_quants[at + 5u], weight_quants[at + 6u], weight_quants[at + 7u]);
+fn load_row(at: u32, width: u32) -> Row {
+    return Row(
+        weight_quants[at],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
+        weight_quants[at + 4u * width],
+        weight_quants[at + 5u * width],
+        weight_quants[at + 6u * width],
+        weight_quants[at + 7u * width],
+    );
 }
 
 fn dot_floats(r: Row, x: Block) -> f32 {
@@ -40,13 +50,13 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 8u * (4u * group * n_blocks + block);
-    let step = 8u * n_blocks;
+    let at = tile_first(group, block, n_blocks, 8u);
+    let width = tile_width(block, n_blocks);
     return Weights(
-        load_row(at),
-        load_row(at + step),
-        load_row(at + 2u * step),
-        load_row(at + 3u * step),
+        load_row(at, width),
+        load_row(at + 8u * width, width),
+        load_row(at + 16u * width, width),
+        load_row(at + 24u * width, width),
     );
 }
 
@@ -62,5 +72,5 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
-    return bitcast<vec4<f32>>(weight_quants[8u * row * n_blocks + quad]);
+    return bitcast<vec4<f32>>(weight_quants[tile_unit(row, quad >> 3u, n_blocks, quad & 7u, 8u)]);
 }

@@ -1,7 +1,7 @@
 // MXFP4: 32 weights of 4-bit floating point under a power of two. w = 2^(e - 128) WEIGHT_LEVELS[q]
 //
-//   quants      [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
-//   exponents   [group][block] of u32: e of rows 0..4, one byte each
+//   quants      tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   exponents   [block] of u32: e of rows 0..4, one byte each
 //
 // WEIGHT_LEVELS are the E2M1 values times two, as integers; hence 128 where the format says 127.
 // Source: OCP Microscaling Formats 1.0, section 5; `ggml-common.h` of
@@ -9,6 +9,7 @@
 import package::block::Block;
 import package::levels::{dot_levels, levels_of};
 import package::nibbles::nibble_quad;
+import package::tile::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_exponents: array<u32>;
@@ -35,13 +36,14 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 4u * group * n_blocks + block;
-    let scales_at = group * n_blocks + block;
+    let at = tile_first(group, block, n_blocks, 1u);
+    let width = tile_width(block, n_blocks);
+    let scales_at = block_unit(group, block, n_blocks);
     return Weights(
         weight_quants[at],
-        weight_quants[at + n_blocks],
-        weight_quants[at + 2u * n_blocks],
-        weight_quants[at + 3u * n_blocks],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
         weight_exponents[scales_at],
     );
 }
@@ -66,8 +68,8 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let quants = nibble_quad(weight_quants[tile_unit(row, block, n_blocks, 0u, 1u)][part & 3u], part);
     let exponent = (weight_exponents[scales_at] >> (8u * (row & 3u))) & 0xFFu;
     return powers_of_two(exponent).x * levels_of(quants, WEIGHT_LEVELS);
 }

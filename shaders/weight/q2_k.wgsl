@@ -1,15 +1,16 @@
 // Q2_K: super-blocks of 16 half blocks of 16 weights of 2 bits. w = (d s) q - (dmin m)
 //
-//   quants         [group][block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
-//   scales         [group][block] of vec2<u32>: s (low nibble), m (high) of the first half of rows 0..4,
+//   quants         [block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
+//   scales         [block] of vec2<u32>: s (low nibble), m (high) of the first half of rows 0..4,
 //                  one byte each; of the second half
-//   super scales   [group][super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
+//   super scales   [super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q2_K.
 import package::block::Block;
 import package::bytes::{bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::two_bits::{two_bit_quad, two_bits_at_0};
+import package::tile::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
@@ -25,8 +26,8 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let scales_at = group * n_blocks + block;
-    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let scales_at = block_unit(group, block, n_blocks);
+    let super_at = super_unit(group, block, n_blocks);
     return Weights(
         weight_quants[2u * scales_at],
         weight_quants[2u * scales_at + 1u],
@@ -64,8 +65,8 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let super_at = super_unit(row >> 2u, block, n_blocks);
     let side = part >> 2u;
     let quants = two_bit_quad(weight_quants[2u * scales_at + side][row & 3u], part);
     let pair = (weight_scales[scales_at][side] >> (8u * (row & 3u))) & 0xFFu;

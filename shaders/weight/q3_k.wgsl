@@ -1,9 +1,9 @@
 // Q3_K: super-blocks of 16 half blocks of 16 weights of 3 bits. w = (d s) (q - 4)
 //
-//   quants         [group][block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
-//   high bits      [group][block] of vec4<u32>: the one-bit words (nibbles.wgsl) of rows 0..4
-//   scales         [group][block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
-//   super scales   [group][super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
+//   quants         [block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
+//   high bits      [block] of vec4<u32>: the one-bit words (nibbles.wgsl) of rows 0..4
+//   scales         [block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
+//   super scales   [super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q3_K.
 import package::block::Block;
@@ -11,6 +11,7 @@ import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_h
 import package::halves::{four_halves, one_half};
 import package::nibbles::bit_quad;
 import package::two_bits::{two_bit_quad, two_bits_at_0};
+import package::tile::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;
@@ -37,8 +38,8 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let scales_at = group * n_blocks + block;
-    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let scales_at = block_unit(group, block, n_blocks);
+    let super_at = super_unit(group, block, n_blocks);
     return Weights(
         weight_quants[2u * scales_at],
         weight_quants[2u * scales_at + 1u],
@@ -75,8 +76,8 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let super_at = super_unit(row >> 2u, block, n_blocks);
     let side = part >> 2u;
     let quants = two_bit_quad(weight_quants[2u * scales_at + side][row & 3u], part)
         | (bit_quad(weight_high_bits[scales_at][row & 3u], part) << 2u);

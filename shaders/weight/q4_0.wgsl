@@ -1,13 +1,14 @@
 // Q4_0: 32 weights of 4 bits and a scale. w = d (q - 8)
 //
-//   quants      [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
-//   scales      [group][block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
+//   quants      tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   scales      [block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q4_0.
 import package::block::Block;
 import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
 import package::nibbles::{dot_nibbles, nibble_quad};
+import package::tile::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
@@ -23,13 +24,14 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 4u * group * n_blocks + block;
-    let scales_at = group * n_blocks + block;
+    let at = tile_first(group, block, n_blocks, 1u);
+    let width = tile_width(block, n_blocks);
+    let scales_at = block_unit(group, block, n_blocks);
     return Weights(
         weight_quants[at],
-        weight_quants[at + n_blocks],
-        weight_quants[at + 2u * n_blocks],
-        weight_quants[at + 3u * n_blocks],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
         weight_scales[scales_at],
     );
 }
@@ -54,8 +56,8 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let quants = nibble_quad(weight_quants[tile_unit(row, block, n_blocks, 0u, 1u)][part & 3u], part);
     let d = one_half(weight_scales[scales_at][(row >> 1u) & 1u], row);
     return d * (bytes_unsigned(quants) - 8.0);
 }

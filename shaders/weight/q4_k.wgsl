@@ -1,14 +1,15 @@
 // Q4_K: super-blocks of 8 blocks of 32 weights of 4 bits. w = (d s) q - (dmin m)
 //
-//   quants         [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
-//   scales         [group][block] of vec2<u32>: s of rows 0..4, one byte each; m of rows 0..4
-//   super scales   [group][super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
+//   quants         tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   scales         [block] of vec2<u32>: s of rows 0..4, one byte each; m of rows 0..4
+//   super scales   [super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q4_K.
 import package::block::Block;
 import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{dot_nibbles, nibble_quad};
+import package::tile::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
@@ -26,14 +27,15 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 4u * group * n_blocks + block;
-    let scales_at = group * n_blocks + block;
-    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let at = tile_first(group, block, n_blocks, 1u);
+    let width = tile_width(block, n_blocks);
+    let scales_at = block_unit(group, block, n_blocks);
+    let super_at = super_unit(group, block, n_blocks);
     return Weights(
         weight_quants[at],
-        weight_quants[at + n_blocks],
-        weight_quants[at + 2u * n_blocks],
-        weight_quants[at + 3u * n_blocks],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
         weight_scales[scales_at],
         weight_super_scales[super_at],
     );
@@ -60,9 +62,9 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
-    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let super_at = super_unit(row >> 2u, block, n_blocks);
+    let quants = nibble_quad(weight_quants[tile_unit(row, block, n_blocks, 0u, 1u)][part & 3u], part);
     let scales = (weight_scales[scales_at] >> vec2<u32>(8u * (row & 3u))) & vec2<u32>(0xFFu);
     let scale_and_min = unpack2x16float(weight_super_scales[super_at][row & 3u]) * vec2<f32>(scales);
     return scale_and_min.x * bytes_unsigned(quants) - scale_and_min.y;

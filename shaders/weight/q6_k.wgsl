@@ -1,9 +1,9 @@
 // Q6_K: super-blocks of 16 half blocks of 16 weights of 6 bits. w = (d s) (q - 32)
 //
-//   quants         [row][block] of one vec4<u32>, nibbles as in nibbles.wgsl
-//   high bits      [group][block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
-//   scales         [group][block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
-//   super scales   [group][super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
+//   quants         tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   high bits      [block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
+//   scales         [block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
+//   super scales   [super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q6_K.
 import package::block::Block;
@@ -11,6 +11,7 @@ import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_h
 import package::halves::{four_halves, one_half};
 import package::nibbles::{high_nibbles, low_nibbles, nibble_quad};
 import package::two_bits::{two_bit_quad, two_bits_at_4};
+import package::tile::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;
@@ -31,14 +32,15 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 4u * group * n_blocks + block;
-    let scales_at = group * n_blocks + block;
-    let super_at = group * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let at = tile_first(group, block, n_blocks, 1u);
+    let width = tile_width(block, n_blocks);
+    let scales_at = block_unit(group, block, n_blocks);
+    let super_at = super_unit(group, block, n_blocks);
     return Weights(
         weight_quants[at],
-        weight_quants[at + n_blocks],
-        weight_quants[at + 2u * n_blocks],
-        weight_quants[at + 3u * n_blocks],
+        weight_quants[at + width],
+        weight_quants[at + 2u * width],
+        weight_quants[at + 3u * width],
         weight_high_bits[2u * scales_at],
         weight_high_bits[2u * scales_at + 1u],
         weight_scales[scales_at],
@@ -73,10 +75,10 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
     let part = quad & 7u;
-    let scales_at = (row >> 2u) * n_blocks + block;
-    let super_at = (row >> 2u) * ((n_blocks + 7u) >> 3u) + (block >> 3u);
+    let scales_at = block_unit(row >> 2u, block, n_blocks);
+    let super_at = super_unit(row >> 2u, block, n_blocks);
     let side = part >> 2u;
-    let quants = nibble_quad(weight_quants[row * n_blocks + block][part & 3u], part)
+    let quants = nibble_quad(weight_quants[tile_unit(row, block, n_blocks, 0u, 1u)][part & 3u], part)
         | (two_bit_quad(weight_high_bits[2u * scales_at + side][row & 3u], part) << 4u);
     let scale = one_half(weight_super_scales[super_at][(row >> 1u) & 1u], row)
         * bytes_signed(weight_scales[scales_at][side] >> (8u * (row & 3u))).x;

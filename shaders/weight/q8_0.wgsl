@@ -1,12 +1,13 @@
 // Q8_0: 32 signed bytes and a scale. w = d q
 //
-//   quants   [row][block] of 2 vec4<u32>: element e of the block in byte e
-//   scales   [group][block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
+//   quants   tiles (tile.wgsl) of 2 vec4<u32>: element e of the block in byte e
+//   scales   [block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q8_0.
 import package::block::Block;
 import package::bytes::bytes_signed;
 import package::halves::{four_halves, one_half};
+import package::tile::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
@@ -17,8 +18,8 @@ struct Row {
     b: vec4<u32>,
 }
 
-fn load_row(at: u32) -> Row {
-    return Row(weight_quants[at], weight_quants[at + 1u]);
+fn load_row(at: u32, width: u32) -> Row {
+    return Row(weight_quants[at], weight_quants[at + width]);
 }
 
 fn dot_signed_bytes(r: Row, x: Block) -> f32 {
@@ -39,14 +40,14 @@ struct Weights {
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = 2u * (4u * group * n_blocks + block);
-    let step = 2u * n_blocks;
+    let at = tile_first(group, block, n_blocks, 2u);
+    let width = tile_width(block, n_blocks);
     return Weights(
-        load_row(at),
-        load_row(at + step),
-        load_row(at + 2u * step),
-        load_row(at + 3u * step),
-        weight_scales[group * n_blocks + block],
+        load_row(at, width),
+        load_row(at + 2u * width, width),
+        load_row(at + 4u * width, width),
+        load_row(at + 6u * width, width),
+        weight_scales[block_unit(group, block, n_blocks)],
     );
 }
 
@@ -64,7 +65,7 @@ fn dot4(w: Weights, x: Block) -> vec4<f32> {
 // Weights 4 * quad .. 4 * quad + 4 of `row`.
 fn weight4(row: u32, quad: u32, n_blocks: u32) -> vec4<f32> {
     let block = quad >> 3u;
-    let word = weight_quants[2u * row * n_blocks + (quad >> 2u)][quad & 3u];
-    let scales = weight_scales[(row >> 2u) * n_blocks + block][(row >> 1u) & 1u];
+    let word = weight_quants[tile_unit(row, block, n_blocks, (quad >> 2u) & 1u, 2u)][quad & 3u];
+    let scales = weight_scales[block_unit(row >> 2u, block, n_blocks)][(row >> 1u) & 1u];
     return one_half(scales, row) * bytes_signed(word);
 }

@@ -44,6 +44,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("nibbles"),
     wgsl!("row_softmax"),
     wgsl!("slot_sampling"),
+    wgsl!("tile"),
     wgsl!("two_bits"),
 ];
 

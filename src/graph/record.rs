@@ -410,7 +410,7 @@ impl LaunchBuilder<'_> {
     /// The chunk of a weight that plays the role `weight` and owns group 1.
     pub fn weight(mut self, name: &str, format: &'static Format, chunk: &WeightChunk) -> Self {
         let planes = chunk.planes.iter().zip(format.planes).map(|(binding, plane)| {
-            let words = chunk.n_rows / 4 * plane.group_words(chunk.n_blocks);
+            let words = plane.words(chunk.n_rows, chunk.n_blocks);
             self.graph.external(&format!("{name} {}", plane.name), 1, words, Dtype::U32, binding.clone())
         });
         let planes = planes.collect();

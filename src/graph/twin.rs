@@ -3,6 +3,7 @@
 use super::record::{Access, Dtype, Launch};
 use crate::error::{Error, Result};
 use crate::gpu::Sizes;
+use crate::tensor::format::group_of;
 
 /// What a twin sees of a launch: its parameters and its arguments as host memory.
 ///
@@ -108,12 +109,9 @@ impl<'a> Call<'a> {
         let Some(weight) = &self.launch.weight else { return Vec::new() };
         let mut out = vec![0.0; weight.n_blocks * 32];
         let planes = self.planes.iter().zip(weight.format.planes);
-        let planes: Vec<&[u32]> = planes
-            .map(|(words, plane)| {
-                let group = plane.group_words(weight.n_blocks);
-                &words[row / 4 * group..][..group]
-            })
-            .collect();
+        let planes: Vec<Vec<u32>> =
+            planes.map(|(words, plane)| group_of(plane, words, weight.n_blocks, row / 4)).collect();
+        let planes: Vec<&[u32]> = planes.iter().map(Vec::as_slice).collect();
         (weight.format.unpack_row)(&planes, weight.n_blocks, row % 4, &mut out);
         out
     }

@@ -7,7 +7,7 @@ use super::kernel::Inputs;
 use super::record::Binding;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Slice};
-use crate::tensor::format::pack_rows;
+use crate::tensor::format::{BAND, pack_rows};
 use crate::tensor::{Format, Shape};
 
 /// A weight of shape (n_rows, n_columns) in the planes of its format.
@@ -20,7 +20,7 @@ pub struct PackedWeight {
     pub chunks: Vec<WeightChunk>,
 }
 
-/// Rows `first_row .. first_row + n_rows` of a weight; both are multiples of 4.
+/// Rows `first_row .. first_row + n_rows` of a weight: from the first row of a band, a multiple of 4.
 #[derive(Debug, Clone)]
 pub struct WeightChunk {
     pub first_row: usize,
@@ -56,23 +56,23 @@ impl PackedWeight {
         for rows in split(n_rows.next_multiple_of(4), rows_max) {
             let mut planes = Vec::new();
             // Uploads in pieces of some groups, so that the host never holds a whole packed tensor.
-            let piece_rows = rows_per_chunk(format, n_blocks, PIECE_BYTES).unwrap_or(4);
+            let piece_rows = rows_per_chunk(format, n_blocks, PIECE_BYTES).unwrap_or(BAND);
             let mut buffers = Vec::new();
             for plane in format.planes {
-                let words = rows.len() / 4 * plane.group_words(n_blocks);
+                let words = plane.words(rows.len(), n_blocks);
                 buffers.push(gpu.buffer(name, 4 * words as u64)?);
             }
             for piece in split(rows.len(), piece_rows) {
                 let absolute = rows.start + piece.start..rows.start + piece.end;
                 let packed = pack(format, absolute, n_columns, n_rows, row)?;
                 for ((buffer, plane), words) in buffers.iter().zip(format.planes).zip(&packed) {
-                    let offset = 4 * (piece.start / 4 * plane.group_words(n_blocks)) as u64;
+                    let offset = 4 * plane.words(piece.start, n_blocks) as u64;
                     gpu.upload(buffer, offset, bytemuck::cast_slice(words))?;
                 }
                 gpu.submit_uploads();
             }
             for (buffer, plane) in buffers.into_iter().zip(format.planes) {
-                let len = 4 * (rows.len() / 4 * plane.group_words(n_blocks)) as u64;
+                let len = 4 * plane.words(rows.len(), n_blocks) as u64;
                 planes.push(Binding::Device(Slice { buffer, offset: 0, len }));
             }
             chunks.push(WeightChunk { first_row: rows.start, n_rows: rows.len(), n_blocks, planes });
@@ -97,7 +97,7 @@ impl PackedWeight {
         let n_blocks = n_columns.div_ceil(32);
         let row = |i: usize| &bytes[i * row_bytes..(i + 1) * row_bytes];
         let mut chunks = Vec::new();
-        for rows in split(n_rows.next_multiple_of(4), rows_max.next_multiple_of(4)) {
+        for rows in split(n_rows.next_multiple_of(4), rows_max.next_multiple_of(BAND)) {
             let (first_row, n_rows_here) = (rows.start, rows.len());
             let packed = pack(format, rows, n_columns, n_rows, &row)?;
             let planes = packed.into_iter().map(|words| Binding::Host(Arc::new(words))).collect();
@@ -110,21 +110,17 @@ impl PackedWeight {
 /// The host packs at most this many bytes ahead of the upload.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// Rows, a multiple of 4, whose largest plane stays within `limit` bytes; `None` if not even 4 do.
+/// Rows, whole bands, whose largest plane stays within `limit` bytes; `None` if not even one band does.
 fn rows_per_chunk(format: &Format, n_blocks: usize, limit: u64) -> Option<usize> {
-    let widest = format.planes.iter().map(|plane| 4 * plane.group_words(n_blocks) as u64).max()?;
-    let groups = limit / widest.max(1);
-    // Chunks of a multiple of 16 rows keep clusters of 16 rows whole.
-    let rows = usize::try_from(groups).unwrap_or(usize::MAX / 8).min(1 << 28) * 4;
-    match rows {
-        0 => None,
-        rows if rows < 16 => Some(rows),
-        rows => Some(rows / 16 * 16),
-    }
+    let widest = format.planes.iter().map(|plane| 4 * plane.words(BAND, n_blocks) as u64).max()?;
+    let bands = usize::try_from(limit / widest.max(1)).unwrap_or(usize::MAX).min(1 << 26);
+    (bands > 0).then_some(bands * BAND)
 }
 
 fn split(n_rows: usize, rows_max: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..n_rows).step_by(rows_max.max(4)).map(move |start| start..(start + rows_max.max(4)).min(n_rows))
+    (0..n_rows)
+        .step_by(rows_max.max(BAND))
+        .map(move |start| start..start.saturating_add(rows_max.max(BAND)).min(n_rows))
 }
 
 /// Packs the rows `rows`; rows from `n_rows` on are padding.

@@ -277,7 +277,7 @@ fn case(
     Case::new(name, sizes, move |g, inputs| {
         let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
         let x = inputs.tensor(g, rows, n_columns, dtype);
-        let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX - 3 };
+        let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX / 2 };
         let weight = inputs.weight(format, n_rows, n_columns, rows_max)?;
         let bias = matches!(kind, Kind::Bias).then(|| inputs.tensor(g, 1, n_rows, Dtype::F32));
         let epilogue = match kind {

@@ -12,6 +12,15 @@
 
 use half::f16;
 
+/// The unit of 4 words that holds part `part` of a block, within a group of 4 rows:
+/// `[tile of 8 blocks][row][part][block of the tile]`, the last tile as wide as there are blocks left.
+/// The order is that of `shaders/tile.wgsl`.
+pub fn tile_unit(row: usize, block: usize, n_blocks: usize, part: usize, n_parts: usize) -> usize {
+    let first = block & !7;
+    let width = (n_blocks - first).min(8);
+    4 * n_parts * first + (row * n_parts + part) * width + (block & 7)
+}
+
 /// The u16 at byte `at` of a block.
 pub fn u16_at(block: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([block[at], block[at + 1]])

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! file, 18 bytes    | d: f16 | quants: 16 bytes |    byte j = element j (low nibble), 16 + j (high)
-//! plane `quants`    [row 0..4][block] of 4 words: the 16 bytes as they are
+//! plane `quants`    tiles (see `bits`) of 4 words: the 16 bytes as they are
 //! plane `scales`    [block][row 0..4] of f16 d: rows 0, 1 in word 0; rows 2, 3 in word 1
 //! ```
 //!
 //! Source: `ggml-common.h` of <https://github.com/ggml-org/ggml>, block_iq4_nl and kvalues_iq4nl.
 
-use super::bits::{each_block, f16_at, half, nibble, planes_of, planes_of_mut, put_half, u16_at, u32_at};
+use super::bits::{
+    each_block, f16_at, half, nibble, planes_of, planes_of_mut, put_half, tile_unit, u16_at, u32_at,
+};
 use super::{Format, Plane};
 
 pub const IQ4_NL: Format = Format {
@@ -39,8 +41,9 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
     let [quants, scales] = planes_of_mut(planes);
     for (row, index, block) in each_block(rows, 18) {
         put_half(scales, index * 4 + row, u16_at(block, 0));
+        let at = 4 * tile_unit(row, index, n_blocks, 0, 1);
         for w in 0..4 {
-            quants[(row * n_blocks + index) * 4 + w] = u32_at(block, 2 + 4 * w);
+            quants[at + w] = u32_at(block, 2 + 4 * w);
         }
     }
 }
@@ -49,7 +52,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     let [quants, scales] = planes_of(planes);
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let d = half(scales, index * 4 + row);
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             *out = d * LEVELS[nibble(words, e) as usize];
         }

@@ -1,10 +1,11 @@
 //! Stored weight formats: how they lie in a file, how they lie on the GPU, what they stand for.
 //!
 //! On the GPU every format is a few *planes*, each an array of u32 words, all with the same order:
-//! 4 rows form a *group*; a plane is the groups one after another; inside a group the order belongs
-//! to the format. Rows are padded with zero weights to a multiple of 4 and columns to a multiple of
-//! 32 (a *block*). So `group_words(n_blocks)` of each plane says everything about its size, and a
-//! tensor can be cut between any two groups.
+//! 4 rows form a *group*, whose order belongs to the format; 4 groups form a *band*, in which they
+//! take turns by *tiles* of 8 blocks (see [`pack_into`]); a plane is the bands one after another. Rows
+//! are padded with zero weights to a multiple of 16 and columns to a multiple of 32 (a *block*). So
+//! [`Plane::words`] says everything about the size of a plane, and a tensor can be cut between any two
+//! bands.
 
 mod bits;
 mod float;
@@ -24,7 +25,7 @@ mod q8_0;
 
 use super::Shape;
 use crate::error::{Error, Result};
-pub use pack::{pack_into, pack_rows, unpack};
+pub use pack::{group_of, pack_into, pack_rows, unpack};
 
 /// Every stored format there is; the one list that files, shaders and tests read.
 pub static FORMATS: [Format; 15] = [
@@ -77,12 +78,13 @@ const UNSUPPORTED: [(u32, &str); 27] = [
 ];
 
 /// The files that the `weight` role's files import, as (path, text).
-pub const SHARED_WGSL: [(&str, &str); 6] = [
+pub const SHARED_WGSL: [(&str, &str); 7] = [
     ("shaders/block.wgsl", include_str!("../../../shaders/block.wgsl")),
     ("shaders/bytes.wgsl", include_str!("../../../shaders/bytes.wgsl")),
     ("shaders/halves.wgsl", include_str!("../../../shaders/halves.wgsl")),
     ("shaders/levels.wgsl", include_str!("../../../shaders/levels.wgsl")),
     ("shaders/nibbles.wgsl", include_str!("../../../shaders/nibbles.wgsl")),
+    ("shaders/tile.wgsl", include_str!("../../../shaders/tile.wgsl")),
     ("shaders/two_bits.wgsl", include_str!("../../../shaders/two_bits.wgsl")),
 ];
 
@@ -117,6 +119,12 @@ pub fn names() -> String {
     FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ")
 }
 
+/// Rows whose packed weights lie together.
+pub const BAND: usize = 16;
+
+/// Blocks of a row that lie together.
+const TILE: usize = 8;
+
 /// One array of a packed weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plane {
@@ -135,6 +143,16 @@ impl Plane {
 
     pub const fn per_super_block(name: &'static str, words: usize) -> Plane {
         Plane { name, words_per_block: 0, words_per_super_block: words }
+    }
+
+    /// Words of `n_rows` rows, each `n_blocks` blocks long.
+    pub fn words(&self, n_rows: usize, n_blocks: usize) -> usize {
+        n_rows.div_ceil(BAND) * BAND / 4 * self.group_words(n_blocks)
+    }
+
+    /// Words of one group in one tile of `n_blocks` blocks at most.
+    fn tile_words(&self, n_blocks: usize) -> usize {
+        self.words_per_block * n_blocks + self.words_per_super_block
     }
 
     /// Words of one group of 4 rows, each `n_blocks` blocks long.
@@ -213,9 +231,8 @@ impl Format {
 
     /// Words of each plane of a tensor of `shape: (n_rows, n_columns)`.
     pub fn plane_words(&self, shape: &Shape) -> Vec<usize> {
-        let n_groups = shape.n_rows().div_ceil(4);
         let n_blocks = shape.n_columns().div_ceil(32);
-        self.planes.iter().map(|plane| n_groups * plane.group_words(n_blocks)).collect()
+        self.planes.iter().map(|plane| plane.words(shape.n_rows(), n_blocks)).collect()
     }
 }
 

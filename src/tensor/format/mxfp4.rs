@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file, 17 bytes     | e: u8 | quants: 16 bytes |    byte j = element j (low nibble), 16 + j (high)
-//! plane `quants`     [row 0..4][block] of 4 words: the 16 bytes as they are
+//! plane `quants`     tiles (see `bits`) of 4 words: the 16 bytes as they are
 //! plane `exponents`  [block] of 1 word: e of rows 0..4, one byte each
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! Source: OCP Microscaling Formats 1.0, section 5; `ggml-common.h` of
 //! <https://github.com/ggml-org/ggml>, block_mxfp4 and kvalues_mxfp4.
 
-use super::bits::{byte, each_block, nibble, planes_of, planes_of_mut, put_byte, u32_at};
+use super::bits::{byte, each_block, nibble, planes_of, planes_of_mut, put_byte, tile_unit, u32_at};
 use super::{Format, Plane};
 
 pub const MXFP4: Format = Format {
@@ -47,8 +47,9 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
     let [quants, exponents] = planes_of_mut(planes);
     for (row, index, block) in each_block(rows, 17) {
         put_byte(exponents, index * 4 + row, block[0]);
+        let at = 4 * tile_unit(row, index, n_blocks, 0, 1);
         for w in 0..4 {
-            quants[(row * n_blocks + index) * 4 + w] = u32_at(block, 1 + 4 * w);
+            quants[at + w] = u32_at(block, 1 + 4 * w);
         }
     }
 }
@@ -57,7 +58,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     let [quants, exponents] = planes_of(planes);
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let d = power_of_two(byte(exponents, index * 4 + row));
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             *out = d * LEVELS[nibble(words, e) as usize];
         }

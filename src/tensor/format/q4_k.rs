@@ -7,7 +7,7 @@
 //!     bytes 0..4            S S s s s s s s     s of blocks 0..4; S = top bits of s of blocks 4..8
 //!     bytes 4..8            M M m m m m m m     m of blocks 0..4; M = top bits of m of blocks 4..8
 //!     bytes 8..12           m m m m s s s s     low nibbles of s and m of blocks 4..8
-//! plane `quants`        [row 0..4][block] of 4 words, nibbles by quads (see `bits`)
+//! plane `quants`        tiles (see `bits`) of 4 words, nibbles by quads (see `bits`)
 //! plane `scales`        [block] of 2 words: s of rows 0..4, one byte each; m of rows 0..4
 //! plane `super-scales`  [super-block][row 0..4] of 1 word: d (low half), dmin (high half)
 //! ```
@@ -16,7 +16,7 @@
 
 use super::bits::{
     byte, each_block, f16_at, gather_nibbles, half, nibble, planes_of, planes_of_mut, put_byte, put_f16,
-    u32_at,
+    tile_unit, u32_at,
 };
 use super::{Format, Plane};
 
@@ -68,7 +68,7 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
             put_byte(scales, at * 8 + row, s);
             put_byte(scales, at * 8 + 4 + row, m);
             let words = gather_nibbles(&block[16 + b / 2 * 32..], 4 * (b % 2));
-            quants[(row * n_blocks + at) * 4..][..4].copy_from_slice(&words);
+            quants[4 * tile_unit(row, at, n_blocks, 0, 1)..][..4].copy_from_slice(&words);
         }
     }
 }
@@ -79,7 +79,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
         let at = index / 8 * 4 + row;
         let scale = half(super_scales, 2 * at) * f32::from(byte(scales, index * 8 + row));
         let min = half(super_scales, 2 * at + 1) * f32::from(byte(scales, index * 8 + 4 + row));
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             *out = scale * nibble(words, e) as f32 - min;
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! file, 22 bytes    | d: f16 | high: u32 | quants: 16 bytes |
 //!                   bit e of high = element e;  byte j = element j (low nibble), 16 + j (high)
-//! plane `quants`    [row 0..4][block] of 4 words: the 16 bytes as they are
+//! plane `quants`    tiles (see `bits`) of 4 words: the 16 bytes as they are
 //! plane `high bits` [block][row 0..4] of 1 word, one bit each by quads (see `bits`)
 //! plane `scales`    [block][row 0..4] of f16 d: rows 0, 1 in word 0; rows 2, 3 in word 1
 //! ```
@@ -11,8 +11,8 @@
 //! Source: `ggml-quants.h` of <https://github.com/ggml-org/ggml>, block_q5_0.
 
 use super::bits::{
-    each_block, f16_at, half, nibble, one_bit, planes_of, planes_of_mut, put_half, spread_one_bit, u16_at,
-    u32_at,
+    each_block, f16_at, half, nibble, one_bit, planes_of, planes_of_mut, put_half, spread_one_bit, tile_unit,
+    u16_at, u32_at,
 };
 use super::{Format, Plane};
 
@@ -48,8 +48,9 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
     for (row, index, block) in each_block(rows, 22) {
         put_half(scales, index * 4 + row, u16_at(block, 0));
         high_bits[index * 4 + row] = spread_one_bit(u32_at(block, 2));
+        let at = 4 * tile_unit(row, index, n_blocks, 0, 1);
         for w in 0..4 {
-            quants[(row * n_blocks + index) * 4 + w] = u32_at(block, 6 + 4 * w);
+            quants[at + w] = u32_at(block, 6 + 4 * w);
         }
     }
 }
@@ -59,7 +60,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let at = index * 4 + row;
         let d = half(scales, at);
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             let quant = nibble(words, e) + 16 * one_bit(high_bits[at], e);
             *out = d * (quant as f32 - 16.0);

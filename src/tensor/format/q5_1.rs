@@ -3,7 +3,7 @@
 //! ```text
 //! file, 24 bytes    | d: f16 | m: f16 | high: u32 | quants: 16 bytes |
 //!                   bit e of high = element e;  byte j = element j (low nibble), 16 + j (high)
-//! plane `quants`    [row 0..4][block] of 4 words: the 16 bytes as they are
+//! plane `quants`    tiles (see `bits`) of 4 words: the 16 bytes as they are
 //! plane `high bits` [block][row 0..4] of 1 word, one bit each by quads (see `bits`)
 //! plane `scales`    [block][row 0..4] of 1 word: d (low half), m (high half)
 //! ```
@@ -11,7 +11,7 @@
 //! Source: `ggml-quants.h` of <https://github.com/ggml-org/ggml>, block_q5_1.
 
 use super::bits::{
-    each_block, f16_at, half, nibble, one_bit, planes_of, planes_of_mut, spread_one_bit, u32_at,
+    each_block, f16_at, half, nibble, one_bit, planes_of, planes_of_mut, spread_one_bit, tile_unit, u32_at,
 };
 use super::{Format, Plane};
 
@@ -47,8 +47,9 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
     for (row, index, block) in each_block(rows, 24) {
         scales[index * 4 + row] = u32_at(block, 0);
         high_bits[index * 4 + row] = spread_one_bit(u32_at(block, 4));
+        let at = 4 * tile_unit(row, index, n_blocks, 0, 1);
         for w in 0..4 {
-            quants[(row * n_blocks + index) * 4 + w] = u32_at(block, 8 + 4 * w);
+            quants[at + w] = u32_at(block, 8 + 4 * w);
         }
     }
 }
@@ -58,7 +59,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let at = index * 4 + row;
         let (d, m) = (half(scales, 2 * at), half(scales, 2 * at + 1));
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             let quant = nibble(words, e) + 16 * one_bit(high_bits[at], e);
             *out = d * quant as f32 + m;

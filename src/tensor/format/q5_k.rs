@@ -5,7 +5,7 @@
 //!   quants              byte 32 p + l = element l of block 2 p (low nibble), of block 2 p + 1 (high)
 //!   high                bit b of byte l = bit 4 of element l of block b
 //!   s and m             as in Q4_K
-//! plane `quants`        [row 0..4][block] of 4 words, nibbles by quads (see `bits`)
+//! plane `quants`        tiles (see `bits`) of 4 words, nibbles by quads (see `bits`)
 //! plane `high bits`     [block][row 0..4] of 1 word, one bit each by quads
 //! plane `scales`        [block] of 2 words: s of rows 0..4, one byte each; m of rows 0..4
 //! plane `super-scales`  [super-block][row 0..4] of 1 word: d (low half), dmin (high half)
@@ -15,7 +15,7 @@
 
 use super::bits::{
     byte, each_block, f16_at, gather_nibbles, gather_one_bit, half, nibble, one_bit, planes_of,
-    planes_of_mut, put_byte, u32_at,
+    planes_of_mut, put_byte, tile_unit, u32_at,
 };
 use super::q4_k::scale_and_min;
 use super::{Format, Plane};
@@ -62,7 +62,7 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
             put_byte(scales, at * 8 + 4 + row, m);
             high_bits[at * 4 + row] = gather_one_bit(&block[16..48], b);
             let words = gather_nibbles(&block[48 + b / 2 * 32..], 4 * (b % 2));
-            quants[(row * n_blocks + at) * 4..][..4].copy_from_slice(&words);
+            quants[4 * tile_unit(row, at, n_blocks, 0, 1)..][..4].copy_from_slice(&words);
         }
     }
 }
@@ -73,7 +73,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
         let at = index / 8 * 4 + row;
         let scale = half(super_scales, 2 * at) * f32::from(byte(scales, index * 8 + row));
         let min = half(super_scales, 2 * at + 1) * f32::from(byte(scales, index * 8 + 4 + row));
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             let quant = nibble(words, e) + 16 * one_bit(high_bits[index * 4 + row], e);
             *out = scale * quant as f32 - min;

@@ -6,7 +6,7 @@
 //!   low                 byte 64 h + 32 (k & 1) + l, low nibble for k < 2, else high
 //!   high                byte 32 h + l, bits 2 k, 2 k + 1 = bits 4, 5 of the quant
 //!   s                   s[2 b] for elements 0..16, s[2 b + 1] for elements 16..32
-//! plane `quants`        [row 0..4][block] of 4 words, nibbles by quads (see `bits`)
+//! plane `quants`        tiles (see `bits`) of 4 words, nibbles by quads (see `bits`)
 //! plane `high bits`     [block][half][row 0..4] of 1 word, two bits each by quads
 //! plane `scales`        [block] of 2 words: s of the first half of rows 0..4, one byte each; of the second
 //! plane `super-scales`  [super-block][row 0..4] of f16 d: rows 0, 1 in word 0; rows 2, 3 in word 1
@@ -16,7 +16,7 @@
 
 use super::bits::{
     byte, each_block, f16_at, gather_nibbles, gather_two_bits, half, nibble, planes_of, planes_of_mut,
-    put_byte, put_half, two_bits, u16_at,
+    put_byte, put_half, tile_unit, two_bits, u16_at,
 };
 use super::{Format, Plane};
 
@@ -59,7 +59,7 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
             let at = 8 * index + b;
             let (h, k) = (b / 4, b % 4);
             let words = gather_nibbles(&block[64 * h + 32 * (k & 1)..], 4 * (k >> 1));
-            quants[(row * n_blocks + at) * 4..][..4].copy_from_slice(&words);
+            quants[4 * tile_unit(row, at, n_blocks, 0, 1)..][..4].copy_from_slice(&words);
             for side in 0..2 {
                 put_byte(scales, at * 8 + 4 * side + row, block[192 + 2 * b + side]);
                 high_bits[at * 8 + 4 * side + row] =
@@ -73,7 +73,7 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     let [quants, high_bits, scales, super_scales] = planes_of(planes);
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let d = half(super_scales, index / 8 * 4 + row);
-        let words = &quants[(row * n_blocks + index) * 4..][..4];
+        let words = &quants[4 * tile_unit(row, index, n_blocks, 0, 1)..][..4];
         for (e, out) in out.iter_mut().enumerate() {
             let at = index * 8 + 4 * (e / 16) + row;
             let scale = d * f32::from(byte(scales, at) as i8);

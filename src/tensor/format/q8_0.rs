@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! file, 34 bytes    | d: f16 | quants: 32 x i8 |
-//! plane `quants`    [row 0..4][block] of 8 words: the 32 bytes as they are, 16 per vec4<u32>
+//! plane `quants`    tiles (see `bits`) of 2 x 4 words: the 32 bytes as they are, 16 per part
 //! plane `scales`    [block][row 0..4] of f16 d: rows 0, 1 in word 0; rows 2, 3 in word 1
 //! ```
 //!
 //! Source: `ggml-quants.h` of <https://github.com/ggml-org/ggml>, block_q8_0.
 
 use super::bits::{
-    byte, each_block, f16_at, half, planes_of, planes_of_mut, put_f16, put_half, u16_at, u32_at,
+    byte, each_block, f16_at, half, planes_of, planes_of_mut, put_f16, put_half, tile_unit, u16_at, u32_at,
 };
 use super::{Format, Plane};
 
@@ -47,7 +47,7 @@ fn pack_group(rows: [&[u8]; 4], n_blocks: usize, planes: &mut [&mut [u32]]) {
     for (row, index, block) in each_block(rows, 34) {
         put_half(scales, index * 4 + row, u16_at(block, 0));
         for w in 0..8 {
-            quants[(row * n_blocks + index) * 8 + w] = u32_at(block, 2 + 4 * w);
+            quants[4 * tile_unit(row, index, n_blocks, w / 4, 2) + w % 4] = u32_at(block, 2 + 4 * w);
         }
     }
 }
@@ -57,7 +57,8 @@ fn unpack_row(planes: &[&[u32]], n_blocks: usize, row: usize, out: &mut [f32]) {
     for (index, out) in out.chunks_exact_mut(32).take(n_blocks).enumerate() {
         let d = half(scales, index * 4 + row);
         for (e, out) in out.iter_mut().enumerate() {
-            *out = d * f32::from(byte(quants, (row * n_blocks + index) * 32 + e) as i8);
+            let unit = tile_unit(row, index, n_blocks, e / 16, 2);
+            *out = d * f32::from(byte(quants, 16 * unit + e % 16) as i8);
         }
     }
 }
