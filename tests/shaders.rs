@@ -20,6 +20,7 @@ fn caps(class: Class, subgroup: (u32, u32)) -> Caps {
         workgroup_bytes_max: 16 << 10,
         workgroups_max: 65535,
         offset_alignment: 256,
+        images: class == Class::Software,
     }
 }
 

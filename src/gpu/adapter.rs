@@ -84,6 +84,8 @@ pub struct Caps {
     pub workgroups_max: u32,
     /// Bytes that the offset of a binding must be a multiple of.
     pub offset_alignment: u64,
+    /// Whether weights are read faster from images than from buffers.
+    pub images: bool,
 }
 
 impl Caps {
@@ -178,6 +180,9 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
         workgroup_bytes_max: limits.max_compute_workgroup_storage_size,
         workgroups_max: limits.max_compute_workgroups_per_dimension,
         offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+        images: info.device_type == wgpu::DeviceType::Cpu
+            && limits.max_texture_dimension_2d >= 8192
+            && limits.max_storage_textures_per_shader_stage >= 4,
     }
 }
 

@@ -6,6 +6,7 @@
 mod adapter;
 mod buffer;
 mod device;
+mod image;
 mod pipeline;
 mod plan;
 mod profile;
@@ -13,8 +14,9 @@ mod profile;
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
 pub use device::{Gpu, Options};
+pub use image::{IMAGE_LEN_MAX, IMAGE_WIDTH, Image};
 pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
-pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
+pub use plan::{Bound, Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};
 
 pub use wgpu::{AdapterInfo, Device, Queue};

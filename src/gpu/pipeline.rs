@@ -67,6 +67,8 @@ pub struct BindingLayout {
     pub group: u32,
     pub binding: u32,
     pub writes: bool,
+    /// Words of a texel where an image is bound, not a buffer.
+    pub image: Option<u32>,
 }
 
 /// What a kernel's text binds, sorted by group and binding, and the bytes of its immediates.
@@ -80,7 +82,23 @@ fn reflect(module: &naga::Module) -> Result<Reflection> {
                 group: binding.group,
                 binding: binding.binding,
                 writes: access.contains(naga::StorageAccess::STORE),
+                image: None,
             }),
+            (naga::AddressSpace::Handle, Some(binding)) => {
+                let naga::TypeInner::Image { class: naga::ImageClass::Storage { format, access }, .. } =
+                    module.types[variable.ty].inner
+                else {
+                    return Err(Error::Gpu("a kernel binds what is neither a buffer nor an image".into()));
+                };
+                let n_words = super::image::n_words(format)
+                    .ok_or_else(|| Error::Gpu(format!("a kernel binds an image of {format:?}")))?;
+                layout.push(BindingLayout {
+                    group: binding.group,
+                    binding: binding.binding,
+                    writes: access.contains(naga::StorageAccess::STORE),
+                    image: Some(n_words),
+                });
+            }
             (naga::AddressSpace::Immediate, _) => {
                 let inner = &module.types[variable.ty].inner;
                 params_len = inner.size(module.to_ctx());
@@ -170,10 +188,17 @@ fn bind_group_layout(device: &wgpu::Device, layout: &[BindingLayout], group: u32
         .map(|binding| wgpu::BindGroupLayoutEntry {
             binding: binding.binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: !binding.writes },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+            ty: match binding.image {
+                None => wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: !binding.writes },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                Some(n_words) => wgpu::BindingType::StorageTexture {
+                    access: wgpu::StorageTextureAccess::ReadOnly,
+                    format: super::image::format(n_words),
+                    view_dimension: wgpu::TextureViewDimension::D2,
+                },
             },
             count: None,
         })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::buffer::{Buffer, Readback, Slice};
 use super::device::Gpu;
+use super::image::Image;
 use super::pipeline::Pipeline;
 use super::profile::Queries;
 use crate::error::{Error, Result};
@@ -57,6 +58,13 @@ impl Extent {
     }
 }
 
+/// What is bound to a kernel.
+#[derive(Debug, Clone)]
+pub enum Bound {
+    Slice(Slice),
+    Image(Image),
+}
+
 /// One dispatch.
 pub struct Step {
     pub pipeline: Arc<Pipeline>,
@@ -78,7 +86,7 @@ impl Step {
     pub fn new(
         gpu: &Gpu,
         pipeline: Arc<Pipeline>,
-        bindings: &[Vec<Slice>],
+        bindings: &[Vec<Bound>],
         params: Vec<u8>,
         patches: Vec<(usize, Size)>,
         grid: [Extent; 3],
@@ -92,7 +100,8 @@ impl Step {
             )));
         }
         let limit = gpu.caps().binding_bytes_max;
-        for slice in bindings.iter().flatten() {
+        for bound in bindings.iter().flatten() {
+            let Bound::Slice(slice) = bound else { continue };
             if slice.len > limit {
                 return Err(Error::Gpu(format!(
                     "{label}: {} binds {} bytes, this device binds at most {limit}",
@@ -198,17 +207,20 @@ impl Submission<'_> {
     }
 }
 
-fn bind_group(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, slices: &[Slice]) -> wgpu::BindGroup {
-    let entries: Vec<_> = slices
+fn bind_group(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, bounds: &[Bound]) -> wgpu::BindGroup {
+    let entries: Vec<_> = bounds
         .iter()
         .enumerate()
-        .map(|(binding, slice)| wgpu::BindGroupEntry {
+        .map(|(binding, bound)| wgpu::BindGroupEntry {
             binding: binding as u32,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &slice.buffer.raw,
-                offset: slice.offset,
-                size: wgpu::BufferSize::new(slice.len),
-            }),
+            resource: match bound {
+                Bound::Slice(slice) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &slice.buffer.raw,
+                    offset: slice.offset,
+                    size: wgpu::BufferSize::new(slice.len),
+                }),
+                Bound::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+            },
         })
         .collect();
     gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {

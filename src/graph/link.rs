@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 
+use super::images;
 use crate::error::{Error, Result};
 use crate::gpu;
 
@@ -77,12 +78,18 @@ impl From<bool> for ConfigValue {
 /// Links `root` with the files that play its roles. `label` names the variant in messages.
 ///
 /// Fails if an import names neither a role, a file nor a number that was given, or is not one line.
+///
+/// `images`: the planes of the weight are images (see [`super::images`]).
 pub fn link(
     label: &str,
     root: Wgsl,
     roles: &[(&str, Wgsl)],
     config: &[(&'static str, ConfigValue)],
+    images: bool,
 ) -> Result<gpu::Source> {
+    let mut config = config.to_vec();
+    config.push(("IMAGE_WIDTH", gpu::IMAGE_WIDTH.into()));
+    let config = &config[..];
     let mut linked = Linked::default();
     let mut queue = vec![root];
     let mut done: Vec<&str> = Vec::new();
@@ -93,7 +100,15 @@ pub fn link(
             continue;
         }
         done.push(file.path);
-        for (i, line) in text(&file)?.lines().enumerate() {
+        let text = text(&file)?;
+        let planes = match roles.iter().any(|(role, weight)| images && *role == "weight" && *weight == file) {
+            true => images::planes(&text),
+            false => Vec::new(),
+        };
+        if !planes.is_empty() {
+            queue.push(images::TEXEL);
+        }
+        for (i, line) in text.lines().enumerate() {
             let place = || format!("{}:{}", file.path, i + 1);
             if let Some(import) = line.strip_prefix("import ") {
                 let (path, names) = parse_import(import)
@@ -110,7 +125,10 @@ pub fn link(
                 }
             } else {
                 has_params |= line.starts_with("struct Params");
-                linked.push(line, file.path, i as u32 + 1);
+                match planes.is_empty() {
+                    true => linked.push(line, file.path, i as u32 + 1),
+                    false => linked.push(&images::rewrite(line, &planes), file.path, i as u32 + 1),
+                }
             }
         }
     }

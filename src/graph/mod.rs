@@ -4,6 +4,7 @@
 //! [`Graph`]; [`Graph::build`] links their shaders, places temporaries in scratch memory and gives a
 //! [`Program`], whose plan is replayed on the GPU and whose launches can be replayed on the twins.
 
+mod images;
 mod kernel;
 mod link;
 mod params;

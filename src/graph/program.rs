@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::record::{Access, Binding, Graph, Launch, Storage, Tensor};
+use super::record::{Access, Binding, Graph, Launch, Storage, Tensor, WeightArgument};
 use super::scratch::{Scratch, place};
 use super::twin::{Call, Compared};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Plan, Sizes, Slice, Source, Step};
+use crate::gpu::{Bound, Gpu, Image, Plan, Sizes, Slice, Source, Step};
 
 /// A recorded graph with its plan.
 pub struct Program {
@@ -17,6 +17,8 @@ pub struct Program {
     launches: Vec<Launch>,
     /// The memory of each tensor.
     slices: Vec<Option<Slice>>,
+    /// Of tensors that are images, by id.
+    images: HashMap<usize, Image>,
     names: Vec<String>,
 }
 
@@ -61,12 +63,21 @@ impl Graph {
         let places = place(&self);
         places.allocate(gpu, scratch)?;
         let mut slices = Vec::with_capacity(self.tensors.len());
+        let mut images = HashMap::new();
         for info in &self.tensors {
             slices.push(match &info.storage {
                 Storage::External(Binding::Device(slice)) => Some(slice.clone()),
                 Storage::External(Binding::Host(words)) => {
                     let buffer = gpu.buffer_with(&info.name, bytemuck::cast_slice(words))?;
                     Some(Slice { buffer, offset: 0, len: 4 * words.len().max(1) as u64 })
+                }
+                Storage::External(Binding::Image(image)) => {
+                    images.insert(info.tensor.id, image.clone());
+                    None
+                }
+                Storage::External(Binding::HostImage(words, n_words)) => {
+                    images.insert(info.tensor.id, gpu.image_with(&info.name, words, *n_words)?);
+                    None
                 }
                 Storage::Temporary { .. } => {
                     places.slice(info.tensor.id, info.tensor.bytes().max(4), scratch)
@@ -87,7 +98,7 @@ impl Graph {
         for (launch, source) in self.launches.iter().zip(&sources) {
             let pipeline = gpu.pipeline(source)?;
             check_access(launch, &pipeline.layout)?;
-            let bindings = bindings(launch, &slices, &names)?;
+            let bindings = bindings(launch, &slices, &images, &names)?;
             plan.steps.push(Step::new(
                 gpu,
                 pipeline,
@@ -97,23 +108,31 @@ impl Graph {
                 launch.grid,
             )?);
         }
-        Ok(Program { plan, launches: self.launches, slices, names })
+        Ok(Program { plan, launches: self.launches, slices, images, names })
     }
 }
 
 /// The memory of each argument by group and binding.
-fn bindings(launch: &Launch, slices: &[Option<Slice>], names: &[String]) -> Result<Vec<Vec<Slice>>> {
-    let mut groups: Vec<Vec<Slice>> = vec![Vec::new(); 3];
-    let slice = |tensor: &Tensor| {
-        slices[tensor.id].clone().ok_or_else(|| {
+fn bindings(
+    launch: &Launch,
+    slices: &[Option<Slice>],
+    images: &HashMap<usize, Image>,
+    names: &[String],
+) -> Result<Vec<Vec<Bound>>> {
+    let mut groups: Vec<Vec<Bound>> = vec![Vec::new(); 3];
+    let bound = |tensor: &Tensor| {
+        if let Some(image) = images.get(&tensor.id) {
+            return Ok(Bound::Image(image.clone()));
+        }
+        slices[tensor.id].clone().map(Bound::Slice).ok_or_else(|| {
             Error::Gpu(format!("{}: {} is read before anything writes it", launch.label, names[tensor.id]))
         })
     };
     for arg in &launch.args {
-        groups[arg.group as usize].push(slice(&arg.tensor)?);
+        groups[arg.group as usize].push(bound(&arg.tensor)?);
     }
     for plane in launch.weight.iter().flat_map(|weight| &weight.planes) {
-        groups[1].push(slice(plane)?);
+        groups[1].push(bound(plane)?);
     }
     Ok(groups)
 }
@@ -124,18 +143,18 @@ fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result
     let mut declared = Vec::new();
     for arg in &launch.args {
         let binding = &mut next[arg.group as usize];
-        declared.push((arg.group, *binding, arg.access != Access::Read));
+        declared.push((arg.group, *binding, arg.access != Access::Read, None));
         *binding += 1;
     }
-    for _ in launch.weight.iter().flat_map(|weight| &weight.planes) {
-        declared.push((1, next[1], false));
+    for plane in launch.weight.iter().flat_map(WeightArgument::elements) {
+        declared.push((1, next[1], false, plane));
         next[1] += 1;
     }
     declared.sort_unstable();
-    let found: Vec<_> = layout.iter().map(|b| (b.group, b.binding, b.writes)).collect();
+    let found: Vec<_> = layout.iter().map(|b| (b.group, b.binding, b.writes, b.image)).collect();
     if declared != found {
         return Err(Error::Gpu(format!(
-            "{}: recorded bindings (group, binding, written) {declared:?}, the shader has {found:?}",
+            "{}: recorded bindings (group, binding, written, words of a texel) {declared:?}, the shader has {found:?}",
             launch.label
         )));
     }
@@ -158,6 +177,9 @@ impl Program {
     }
 
     fn words(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<u32>> {
+        if let Some(image) = self.images.get(&tensor.id) {
+            return gpu.read_image(image);
+        }
         let Some(slice) = self.slice(tensor) else { return Ok(Vec::new()) };
         let bytes = gpu.read(&slice.buffer, slice.offset, slice.len)?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))

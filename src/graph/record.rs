@@ -11,7 +11,7 @@ use super::kernel::{Kernel, Role};
 use super::link::{ConfigValue, Wgsl, link};
 use super::weight::WeightChunk;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Caps, Extent, Size, Slice};
+use crate::gpu::{self, Caps, Extent, Image, Size, Slice};
 use crate::tensor::Format;
 
 /// How the elements of a tensor are stored.
@@ -156,6 +156,9 @@ pub enum Binding {
     Device(Slice),
     /// Words that are uploaded when the graph is built. For tests and small tables.
     Host(Arc<Vec<u32>>),
+    Image(Image),
+    /// Words that become an image of elements of so many words.
+    HostImage(Arc<Vec<u32>>, u32),
 }
 
 #[derive(Debug, Clone)]
@@ -195,7 +198,16 @@ pub struct WeightArgument {
     /// Rows of this chunk, a multiple of 4, and its columns as blocks of 32.
     pub n_rows: usize,
     pub n_blocks: usize,
+    /// Whether the planes are images.
+    pub images: bool,
     pub(super) planes: Vec<Tensor>,
+}
+
+impl WeightArgument {
+    /// For each plane the words of a texel, where it is an image.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Option<u32>> {
+        self.format.planes.iter().map(|plane| self.images.then_some(plane.element_words() as u32))
+    }
 }
 
 /// One recorded launch.
@@ -218,7 +230,8 @@ pub struct Launch {
 impl Launch {
     /// Links the shader of this launch.
     pub fn source(&self) -> Result<gpu::Source> {
-        link(&self.label, self.kernel.wgsl, &self.files, &self.config)
+        let images = self.weight.as_ref().is_some_and(|weight| weight.images);
+        link(&self.label, self.kernel.wgsl, &self.files, &self.config, images)
     }
 }
 
@@ -417,8 +430,9 @@ impl LaunchBuilder<'_> {
         let (path, text) = format.wgsl;
         self.launch.roles.push(("weight", format.name));
         self.launch.files.push(("weight", Wgsl { path, text }));
-        let (n_rows, n_blocks) = (chunk.n_rows, chunk.n_blocks);
-        self.launch.weight = Some(WeightArgument { name: name.to_owned(), format, n_rows, n_blocks, planes });
+        let (n_rows, n_blocks, images) = (chunk.n_rows, chunk.n_blocks, chunk.images());
+        self.launch.weight =
+            Some(WeightArgument { name: name.to_owned(), format, n_rows, n_blocks, images, planes });
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::kernel::Inputs;
 use super::record::Binding;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Slice};
+use crate::gpu::{Buffer, Gpu, IMAGE_LEN_MAX, Image, Slice};
 use crate::tensor::format::{BAND, pack_rows};
 use crate::tensor::{Format, Shape};
 
@@ -29,6 +29,19 @@ pub struct WeightChunk {
     pub planes: Vec<Binding>,
 }
 
+impl WeightChunk {
+    /// Whether the planes are images.
+    pub fn images(&self) -> bool {
+        self.planes.iter().any(|plane| matches!(plane, Binding::Image(_) | Binding::HostImage(..)))
+    }
+}
+
+/// A plane being filled.
+enum Target {
+    Buffer(Buffer),
+    Image(Image),
+}
+
 /// Where the rows of a weight come from: the bytes of row `i` in the file's format.
 /// An empty slice stands for a row of zeros (padding).
 pub type RowSource<'a> = dyn Fn(usize) -> &'a [u8] + Sync + 'a;
@@ -45,7 +58,11 @@ impl PackedWeight {
     ) -> Result<PackedWeight> {
         let n_blocks = n_columns.div_ceil(32);
         let caps = gpu.caps();
-        let limit = caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30);
+        let limit = match caps.images {
+            // The widest plane has the most elements, of 4 words.
+            true => 16 * IMAGE_LEN_MAX,
+            false => caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30),
+        };
         let rows_max = rows_per_chunk(format, n_blocks, limit).ok_or_else(|| {
             Error::tensor(
                 name,
@@ -57,27 +74,53 @@ impl PackedWeight {
             let mut planes = Vec::new();
             // Uploads in pieces of some groups, so that the host never holds a whole packed tensor.
             let piece_rows = rows_per_chunk(format, n_blocks, PIECE_BYTES).unwrap_or(BAND);
-            let mut buffers = Vec::new();
+            let mut targets = Vec::new();
             for plane in format.planes {
                 let words = plane.words(rows.len(), n_blocks);
-                buffers.push(gpu.buffer(name, 4 * words as u64)?);
+                let element = plane.element_words();
+                targets.push(match caps.images {
+                    false => Target::Buffer(gpu.buffer(name, 4 * words as u64)?),
+                    true => Target::Image(gpu.image(name, (words / element) as u64, element as u32)?),
+                });
             }
             for piece in split(rows.len(), piece_rows) {
                 let absolute = rows.start + piece.start..rows.start + piece.end;
                 let packed = pack(format, absolute, n_columns, n_rows, row)?;
-                for ((buffer, plane), words) in buffers.iter().zip(format.planes).zip(&packed) {
-                    let offset = 4 * plane.words(piece.start, n_blocks) as u64;
-                    gpu.upload(buffer, offset, bytemuck::cast_slice(words))?;
+                for ((target, plane), words) in targets.iter().zip(format.planes).zip(&packed) {
+                    let first = plane.words(piece.start, n_blocks);
+                    match target {
+                        Target::Buffer(buffer) => {
+                            gpu.upload(buffer, 4 * first as u64, bytemuck::cast_slice(words))?;
+                        }
+                        Target::Image(image) => {
+                            gpu.upload_image(image, (first / plane.element_words()) as u64, words)?;
+                        }
+                    }
                 }
                 gpu.submit_uploads();
             }
-            for (buffer, plane) in buffers.into_iter().zip(format.planes) {
+            for (target, plane) in targets.into_iter().zip(format.planes) {
                 let len = 4 * plane.words(rows.len(), n_blocks) as u64;
-                planes.push(Binding::Device(Slice { buffer, offset: 0, len }));
+                planes.push(match target {
+                    Target::Buffer(buffer) => Binding::Device(Slice { buffer, offset: 0, len }),
+                    Target::Image(image) => Binding::Image(image),
+                });
             }
             chunks.push(WeightChunk { first_row: rows.start, n_rows: rows.len(), n_blocks, planes });
         }
         Ok(PackedWeight { name: name.to_owned(), format, n_rows, n_columns, chunks })
+    }
+
+    /// The weight with its planes as images instead of buffers, for tests.
+    pub fn in_images(mut self) -> PackedWeight {
+        for chunk in &mut self.chunks {
+            for (binding, plane) in chunk.planes.iter_mut().zip(self.format.planes) {
+                if let Binding::Host(words) = binding {
+                    *binding = Binding::HostImage(words.clone(), plane.element_words() as u32);
+                }
+            }
+        }
+        self
     }
 
     /// A weight of random blocks, on the host, for tests.

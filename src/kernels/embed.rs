@@ -65,14 +65,18 @@ fn twin(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
-fn cases(_: &Caps) -> Vec<Case> {
+fn cases(caps: &Caps) -> Vec<Case> {
+    let images = caps.images;
     let mut cases = Vec::new();
     for format in &FORMATS {
         for rows_max in [16, 1 << 20] {
             let name = format!("{} by {rows_max}", format.name);
             let sizes = Sizes { n_tokens: 5, ..Default::default() };
             cases.push(Case::new(name, sizes, move |g, inputs| {
-                let weight = inputs.weight(format, 40, 256, rows_max)?;
+                let mut weight = inputs.weight(format, 40, 256, rows_max)?;
+                if images && rows_max > 16 {
+                    weight = weight.in_images();
+                }
                 let batch = Batch {
                     rows: Rows::up_to(6, Size::Tokens),
                     ids: inputs.words(g, vec![0, 39, FROM_SLOT, 17, 1000, 1]),

@@ -240,7 +240,10 @@ fn cases_up(_: &Caps) -> Vec<Case> {
             let name_of = format!("{name} {n_columns} by {rows_max}{}", if gated { " gated" } else { "" });
             cases.push(Case::new(name_of, sizes, move |g, inputs| {
                 let x = inputs.tensor(g, Rows::up_to(4, Size::Tokens), n_columns, Dtype::F32);
-                let weight = inputs.weight(format::by_name(name)?, 4 * 2 * 20, n_columns, rows_max)?;
+                let mut weight = inputs.weight(format::by_name(name)?, 4 * 2 * 20, n_columns, rows_max)?;
+                if g.caps().images && name != "Q8_0" {
+                    weight = weight.in_images();
+                }
                 let routes = routes(g, inputs);
                 expert_up(g, x, &weight, 4, gated, &routes, Activation::Silu, Dtype::F32).map(|_| ())
             }));
@@ -258,7 +261,10 @@ fn cases_down(_: &Caps) -> Vec<Case> {
                 let rows = Rows::up_to(4, Size::Tokens);
                 let x = inputs.tensor(g, rows, 2 * n_ff, Dtype::F16);
                 let y = inputs.tensor(g, rows, 24, Dtype::F32);
-                let weight = inputs.weight(format::by_name(name)?, 4 * 24, n_ff, rows_max)?;
+                let mut weight = inputs.weight(format::by_name(name)?, 4 * 24, n_ff, rows_max)?;
+                if g.caps().images && name != "Q8_0" {
+                    weight = weight.in_images();
+                }
                 let routes = routes(g, inputs);
                 expert_down(g, x, &weight, &routes, y)
             }));

@@ -226,9 +226,11 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let best = roles::cluster(caps);
     // Every format, as the device would run it and with many columns.
     for format in &FORMATS {
-        for (n_tokens, cols, groups) in [(1, 1, 4), (5, 4, 2)] {
+        for (n_tokens, cols, groups, images) in [(1, 1, 4, caps.images), (5, 4, 2, false)] {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
-            cases.push(case(format, n_tokens, 20, 512, Dtype::F16, Kind::Store, shape));
+            // Three tiles of 8 blocks, the last narrower where the format has no super-blocks.
+            let n_columns = if format.block_len == 256 { 768 } else { 544 };
+            cases.push(case(format, n_tokens, 20, n_columns, Dtype::F16, Kind::Store, shape, images));
         }
     }
     let q8 = format::by_name("Q8_0").expect("a known format");
@@ -236,19 +238,19 @@ fn cases(caps: &Caps) -> Vec<Case> {
     for cluster in roles::cluster_variants(caps) {
         for (groups, cols, clusters) in [(1, 1, 8), (1, 8, 8), (2, 2, 4), (4, 4, 1)] {
             let shape = Shape { groups, cols, clusters, cluster };
-            cases.push(case(q8, 3, 36, 96, Dtype::F32, Kind::Store, shape));
+            cases.push(case(q8, 3, 36, 96, Dtype::F32, Kind::Store, shape, false));
         }
         let shape = Shape { groups: 2, cols: 2, clusters: 2, cluster };
         for activation in Activation::ALL {
-            cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(activation), shape));
-            cases.push(case(q8, 3, 24, 64, Dtype::F32, Kind::Gated(activation), shape));
+            cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(activation), shape, false));
+            cases.push(case(q8, 3, 24, 64, Dtype::F32, Kind::Gated(activation), shape, false));
         }
-        cases.push(case(q8, 2, 28, 64, Dtype::F32, Kind::Residual, shape));
-        cases.push(case(q8, 2, 28, 64, Dtype::F16, Kind::Bias, shape));
-        cases.push(case(q8, 2, 40, 64, Dtype::F16, Kind::Chunks, shape));
+        cases.push(case(q8, 2, 28, 64, Dtype::F32, Kind::Residual, shape, false));
+        cases.push(case(q8, 2, 28, 64, Dtype::F16, Kind::Bias, shape, false));
+        cases.push(case(q8, 2, 40, 64, Dtype::F16, Kind::Chunks, shape, false));
         // Widths that are no whole blocks, and a number of rows that is no whole group.
-        cases.push(case(f32, 2, 10, 172, Dtype::F16, Kind::Store, shape));
-        cases.push(case(f32, 2, 9, 36, Dtype::F32, Kind::Store, shape));
+        cases.push(case(f32, 2, 10, 172, Dtype::F16, Kind::Store, shape, false));
+        cases.push(case(f32, 2, 9, 36, Dtype::F32, Kind::Store, shape, false));
     }
     cases
 }
@@ -263,6 +265,7 @@ enum Kind {
     Chunks,
 }
 
+#[expect(clippy::too_many_arguments, reason = "one line per case in the list above")]
 fn case(
     format: &'static crate::tensor::Format,
     n_tokens: usize,
@@ -271,6 +274,7 @@ fn case(
     dtype: Dtype,
     kind: Kind,
     shape: Shape,
+    images: bool,
 ) -> Case {
     let name = format!("{} {n_tokens}x{n_rows}x{n_columns} {dtype:?} {kind:?} {shape:?}", format.name);
     let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
@@ -278,7 +282,10 @@ fn case(
         let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
         let x = inputs.tensor(g, rows, n_columns, dtype);
         let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX / 2 };
-        let weight = inputs.weight(format, n_rows, n_columns, rows_max)?;
+        let mut weight = inputs.weight(format, n_rows, n_columns, rows_max)?;
+        if images {
+            weight = weight.in_images();
+        }
         let bias = matches!(kind, Kind::Bias).then(|| inputs.tensor(g, 1, n_rows, Dtype::F32));
         let epilogue = match kind {
             Kind::Store | Kind::Bias | Kind::Chunks => Epilogue::Store,

@@ -150,6 +150,11 @@ impl Plane {
         n_rows.div_ceil(BAND) * BAND / 4 * self.group_words(n_blocks)
     }
 
+    /// Words of what a shader reads at once.
+    pub fn element_words(&self) -> usize {
+        self.words_per_block.max(self.words_per_super_block).min(4)
+    }
+
     /// Words of one group in one tile of `n_blocks` blocks at most.
     fn tile_words(&self, n_blocks: usize) -> usize {
         self.words_per_block * n_blocks + self.words_per_super_block
