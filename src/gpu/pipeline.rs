@@ -195,7 +195,10 @@ fn bind_group_layout(device: &wgpu::Device, layout: &[BindingLayout], group: u32
                     min_binding_size: None,
                 },
                 Some(n_words) => wgpu::BindingType::StorageTexture {
-                    access: wgpu::StorageTextureAccess::ReadOnly,
+                    access: match binding.writes {
+                        true => wgpu::StorageTextureAccess::WriteOnly,
+                        false => wgpu::StorageTextureAccess::ReadOnly,
+                    },
                     format: super::image::format(n_words),
                     view_dimension: wgpu::TextureViewDimension::D2,
                 },

@@ -1,12 +1,15 @@
-//! Planes of weights as images.
+//! Read and written arrays as images.
 //!
 //! A software driver checks every lane of a load from a buffer on its own, and loads from an image
-//! all at once: three times faster. So there the linker turns the planes that a shader declares and
-//! indexes into images, line by line; shader files say buffers and know nothing of it.
+//! all at once: three times faster. So there the linker turns arrays that are images in memory (the
+//! planes of weights, the inputs of matrix products) into images in the text, line by line; shader
+//! files say buffers and know nothing of it.
 //!
 //! ```text
-//! var<storage, read> NAME: array<vec4<u32>>;   var NAME: texture_storage_2d<rgba32uint, read>;
-//! NAME[i]                                      textureLoad(NAME, texel_of(i)).xyzw
+//! var<storage, read> NAME: array<vec4<u32>>;         var NAME: texture_storage_2d<rgba32uint, read>;
+//! var<storage, read_write> NAME: array<vec2<u32>>;   var NAME: texture_storage_2d<rg32uint, write>;
+//! NAME[i]                                            textureLoad(NAME, texel_of(i)).xyzw
+//! NAME[i] = v;                                       textureStore(NAME, texel_of(i), vec4<u32>(v, 0u, 0u));
 //! ```
 
 use super::link::{Wgsl, wgsl};
@@ -14,57 +17,93 @@ use super::link::{Wgsl, wgsl};
 /// Gives `texel_of`.
 pub(super) const TEXEL: Wgsl = wgsl!("texel");
 
-/// A plane: its name, and the components of a texel that are its element.
-type Plane = (String, &'static str);
-
-/// The planes that `text` declares.
-pub(super) fn planes(text: &str) -> Vec<Plane> {
-    text.lines()
-        .filter_map(|line| declaration(line).map(|(name, _, swizzle)| (name.to_owned(), swizzle)))
-        .collect()
+/// An array that is an image.
+pub(super) struct Array {
+    name: String,
+    element: &'static Element,
 }
 
-/// The line with its planes as images.
-pub(super) fn rewrite(line: &str, planes: &[Plane]) -> String {
-    if let Some((name, format, _)) = declaration(line) {
-        let binding = line.split(" var<").next().unwrap_or_default();
-        return format!("{binding} var {name}: texture_storage_2d<{format}, read>;");
+/// What a texel is.
+struct Element {
+    wgsl: &'static str,
+    format: &'static str,
+    swizzle: &'static str,
+    /// What fills a value up to 4 words.
+    filler: &'static str,
+}
+
+/// `real4` is written only where it plays f16, two words.
+const ELEMENTS: [Element; 4] = [
+    Element { wgsl: "vec4<u32>", format: "rgba32uint", swizzle: "xyzw", filler: "" },
+    Element { wgsl: "vec2<u32>", format: "rg32uint", swizzle: "xy", filler: ", 0u, 0u" },
+    Element { wgsl: "real4", format: "rg32uint", swizzle: "xy", filler: ", 0u, 0u" },
+    Element { wgsl: "u32", format: "r32uint", swizzle: "x", filler: ", 0u, 0u, 0u" },
+];
+
+/// The arrays that `text` declares at these (group, binding)s.
+pub(super) fn arrays(text: &str, images: &[(u32, u32)]) -> Vec<Array> {
+    let declared = text.lines().filter_map(declaration);
+    let declared = declared.filter(|(at, ..)| images.contains(at));
+    declared.map(|(_, _, name, element)| Array { name: name.to_owned(), element }).collect()
+}
+
+/// The line with its arrays as images.
+pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
+    if let Some(((group, binding), access, name, element)) = declaration(line)
+        && arrays.iter().any(|array| array.name == name)
+    {
+        let format = element.format;
+        return format!(
+            "@group({group}) @binding({binding}) var {name}: texture_storage_2d<{format}, {access}>;"
+        );
     }
     let mut out = String::new();
     let mut rest = line;
-    while let Some((before, name, index, swizzle, after)) = first_use(rest, planes) {
-        out += &format!("{before}textureLoad({name}, texel_of({index})).{swizzle}");
+    while let Some((before, array, index, after)) = first_use(rest, arrays) {
+        let Array { name, element } = array;
+        out += before;
+        if let Some(value) = after.strip_prefix(" = ").and_then(|after| after.strip_suffix(';')) {
+            return format!(
+                "{out}textureStore({name}, texel_of({index}), vec4<u32>({value}{}));",
+                element.filler
+            );
+        }
+        out += &format!("textureLoad({name}, texel_of({index})).{}", element.swizzle);
         rest = after;
     }
     out + rest
 }
 
-/// The name, the texel format and the swizzle of a declared plane.
-fn declaration(line: &str) -> Option<(&str, &'static str, &'static str)> {
-    let (name, element) = line.split_once("var<storage, read> ")?.1.split_once(": array<")?;
-    match element {
-        "vec4<u32>>;" => Some((name, "rgba32uint", "xyzw")),
-        "vec2<u32>>;" => Some((name, "rg32uint", "xy")),
-        "u32>;" => Some((name, "r32uint", "x")),
-        _ => None,
-    }
+/// The (group, binding), the access as an image, the name and the element of a declared array.
+fn declaration(line: &str) -> Option<((u32, u32), &'static str, &str, &'static Element)> {
+    let (group, rest) = line.strip_prefix("@group(")?.split_once(") @binding(")?;
+    let (binding, rest) = rest.split_once(") var<storage, read")?;
+    let (access, rest) = match rest.strip_prefix("_write> ") {
+        Some(rest) => ("write", rest),
+        None => ("read", rest.strip_prefix("> ")?),
+    };
+    let (name, element) = rest.strip_suffix(">;")?.split_once(": array<")?;
+    let element = ELEMENTS.iter().find(|known| known.wgsl == element)?;
+    Some(((group.parse().ok()?, binding.parse().ok()?), access, name, element))
 }
 
-/// The first indexed plane: what is before, the name, the index, the swizzle, what is after.
-fn first_use<'a>(
-    line: &'a str,
-    planes: &'a [Plane],
-) -> Option<(&'a str, &'a str, &'a str, &'static str, &'a str)> {
-    let (start, name, swizzle) = planes
-        .iter()
-        .filter_map(|(name, swizzle)| Some((line.find(&format!("{name}["))?, name.as_str(), *swizzle)))
-        .min_by_key(|(start, name, _)| (*start, std::cmp::Reverse(name.len())))?;
-    let open = start + name.len();
+/// The first indexed array: what is before, the array, the index, what is after.
+fn first_use<'a>(line: &'a str, arrays: &'a [Array]) -> Option<(&'a str, &'a Array, &'a str, &'a str)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let uses = arrays.iter().flat_map(|array| {
+        let found = line.match_indices(array.name.as_str()).map(|(start, _)| start);
+        let alone = found.filter(move |&start| !line[..start].ends_with(is_word));
+        alone
+            .filter(|start| line[start + array.name.len()..].starts_with('['))
+            .map(move |start| (start, array))
+    });
+    let (start, array) = uses.min_by_key(|(start, _)| *start)?;
+    let open = start + array.name.len();
     let mut depth = 0;
     for (i, c) in line[open..].char_indices() {
         depth += i32::from(c == '[') - i32::from(c == ']');
         if depth == 0 {
-            return Some((&line[..start], name, &line[open + 1..open + i], swizzle, &line[open + i + 1..]));
+            return Some((&line[..start], array, &line[open + 1..open + i], &line[open + i + 1..]));
         }
     }
     None
@@ -74,19 +113,29 @@ fn first_use<'a>(
 mod tests {
     use super::*;
 
+    const TEXT: &str = "\
+@group(1) @binding(0) var<storage, read> quants: array<vec4<u32>>;
+@group(1) @binding(1) var<storage, read> bits: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<real4>;
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+    let a = quants[at + f(b[1])][part & 3u] | bits[2u * at];
+    y[row + at] = to_real4(max_y[0] * w.x[2]);";
+
     #[test]
-    fn planes_become_images_where_they_are_declared_and_indexed() {
-        let text = "@group(1) @binding(0) var<storage, read> quants: array<vec4<u32>>;\n\
-                    @group(1) @binding(1) var<storage, read> bits: array<u32>;";
-        let planes = planes(text);
+    fn arrays_become_images_where_they_are_declared_and_indexed() {
+        let arrays = arrays(TEXT, &[(1, 0), (1, 1), (0, 2)]);
+        let text: Vec<String> = TEXT.lines().map(|line| rewrite(line, &arrays)).collect();
         assert_eq!(
-            rewrite(text.lines().next().expect("a line"), &planes),
-            "@group(1) @binding(0) var quants: texture_storage_2d<rgba32uint, read>;"
-        );
-        assert_eq!(
-            rewrite("    let a = quants[at + f(b[1])][part & 3u] | bits[2u * at];", &planes),
-            "    let a = textureLoad(quants, texel_of(at + f(b[1]))).xyzw[part & 3u] \
-             | textureLoad(bits, texel_of(2u * at)).x;"
+            text,
+            [
+                "@group(1) @binding(0) var quants: texture_storage_2d<rgba32uint, read>;",
+                "@group(1) @binding(1) var bits: texture_storage_2d<r32uint, read>;",
+                "@group(0) @binding(2) var y: texture_storage_2d<rg32uint, write>;",
+                "@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;",
+                "    let a = textureLoad(quants, texel_of(at + f(b[1]))).xyzw[part & 3u] \
+                 | textureLoad(bits, texel_of(2u * at)).x;",
+                "    textureStore(y, texel_of(row + at), vec4<u32>(to_real4(max_y[0] * w.x[2]), 0u, 0u));",
+            ]
         );
     }
 }

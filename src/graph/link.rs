@@ -79,13 +79,13 @@ impl From<bool> for ConfigValue {
 ///
 /// Fails if an import names neither a role, a file nor a number that was given, or is not one line.
 ///
-/// `images`: the planes of the weight are images (see [`super::images`]).
+/// `images`: the (group, binding)s of arrays that are images (see [`super::images`]).
 pub fn link(
     label: &str,
     root: Wgsl,
     roles: &[(&str, Wgsl)],
     config: &[(&'static str, ConfigValue)],
-    images: bool,
+    images: &[(u32, u32)],
 ) -> Result<gpu::Source> {
     let mut config = config.to_vec();
     config.push(("IMAGE_WIDTH", gpu::IMAGE_WIDTH.into()));
@@ -101,11 +101,8 @@ pub fn link(
         }
         done.push(file.path);
         let text = text(&file)?;
-        let planes = match roles.iter().any(|(role, weight)| images && *role == "weight" && *weight == file) {
-            true => images::planes(&text),
-            false => Vec::new(),
-        };
-        if !planes.is_empty() {
+        let arrays = images::arrays(&text, images);
+        if !arrays.is_empty() {
             queue.push(images::TEXEL);
         }
         for (i, line) in text.lines().enumerate() {
@@ -125,9 +122,9 @@ pub fn link(
                 }
             } else {
                 has_params |= line.starts_with("struct Params");
-                match planes.is_empty() {
+                match arrays.is_empty() {
                     true => linked.push(line, file.path, i as u32 + 1),
-                    false => linked.push(&images::rewrite(line, &planes), file.path, i as u32 + 1),
+                    false => linked.push(&images::rewrite(line, &arrays), file.path, i as u32 + 1),
                 }
             }
         }

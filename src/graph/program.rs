@@ -79,6 +79,10 @@ impl Graph {
                     images.insert(info.tensor.id, gpu.image_with(&info.name, words, *n_words)?);
                     None
                 }
+                Storage::Temporary { .. } if info.tensor.image => {
+                    images.extend(places.image(info.tensor.id, scratch).map(|image| (info.tensor.id, image)));
+                    None
+                }
                 Storage::Temporary { .. } => {
                     places.slice(info.tensor.id, info.tensor.bytes().max(4), scratch)
                 }
@@ -143,7 +147,8 @@ fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result
     let mut declared = Vec::new();
     for arg in &launch.args {
         let binding = &mut next[arg.group as usize];
-        declared.push((arg.group, *binding, arg.access != Access::Read, None));
+        let texel = arg.tensor.image.then_some(2);
+        declared.push((arg.group, *binding, arg.access != Access::Read, texel));
         *binding += 1;
     }
     for plane in launch.weight.iter().flat_map(WeightArgument::elements) {
@@ -178,7 +183,10 @@ impl Program {
 
     fn words(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<u32>> {
         if let Some(image) = self.images.get(&tensor.id) {
-            return gpu.read_image(image);
+            let mut words = gpu.read_image(image)?;
+            // Scratch images are shared by tensors of other lengths.
+            words.truncate(tensor.dtype.words(tensor.n_rows() * tensor.pitch()));
+            return Ok(words);
         }
         let Some(slice) = self.slice(tensor) else { return Ok(Vec::new()) };
         let bytes = gpu.read(&slice.buffer, slice.offset, slice.len)?;

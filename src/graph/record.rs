@@ -11,7 +11,7 @@ use super::kernel::{Kernel, Role};
 use super::link::{ConfigValue, Wgsl, link};
 use super::weight::WeightChunk;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Caps, Extent, Image, Size, Slice};
+use crate::gpu::{self, Caps, Extent, IMAGE_LEN_MAX, Image, Size, Slice};
 use crate::tensor::Format;
 
 /// How the elements of a tensor are stored.
@@ -123,6 +123,8 @@ pub struct Tensor {
     pub rows: Rows,
     pub n_columns: usize,
     pub dtype: Dtype,
+    /// Whether it lies in an image, quad by quad; see [`Graph::activations`].
+    pub image: bool,
 }
 
 impl Tensor {
@@ -142,6 +144,11 @@ impl Tensor {
     /// Elements from one row to the next.
     pub fn pitch(&self) -> usize {
         self.n_columns.next_multiple_of(4)
+    }
+
+    /// Groups of 4 elements in the whole tensor.
+    pub fn quads(&self) -> u64 {
+        (self.n_rows() * self.pitch() / 4) as u64
     }
 
     /// Bytes of the whole tensor.
@@ -230,8 +237,20 @@ pub struct Launch {
 impl Launch {
     /// Links the shader of this launch.
     pub fn source(&self) -> Result<gpu::Source> {
-        let images = self.weight.as_ref().is_some_and(|weight| weight.images);
-        link(&self.label, self.kernel.wgsl, &self.files, &self.config, images)
+        let mut next = [0u32; 3];
+        let mut images = Vec::new();
+        for arg in &self.args {
+            let binding = &mut next[arg.group as usize];
+            if arg.tensor.image {
+                images.push((arg.group, *binding));
+            }
+            *binding += 1;
+        }
+        for texel in self.weight.iter().flat_map(WeightArgument::elements) {
+            images.extend(texel.map(|_| (1, next[1])));
+            next[1] += 1;
+        }
+        link(&self.label, self.kernel.wgsl, &self.files, &self.config, &images)
     }
 }
 
@@ -282,6 +301,23 @@ impl Graph {
     /// Shape: (n_rows, n_columns).
     pub fn temp(&mut self, name: &str, rows: impl Into<Rows>, n_columns: usize, dtype: Dtype) -> Tensor {
         self.add(name, rows.into(), n_columns, dtype, Storage::Temporary { keep: false })
+    }
+
+    /// As [`Graph::temp`], for what only matrix products read: an image where the device reads images
+    /// faster and `dtype` is F16. Kernels write all of its quads.
+    pub fn activations(
+        &mut self,
+        name: &str,
+        rows: impl Into<Rows>,
+        n_columns: usize,
+        dtype: Dtype,
+    ) -> Tensor {
+        let mut tensor = self.temp(name, rows, n_columns, dtype);
+        if self.caps.images && dtype == Dtype::F16 && tensor.quads() <= IMAGE_LEN_MAX {
+            tensor.image = true;
+            self.tensors[tensor.id].tensor = tensor;
+        }
+        tensor
     }
 
     /// Keeps a temporary alive to the end, to be read back or used by the next step.
@@ -337,7 +373,8 @@ impl Graph {
     }
 
     fn add(&mut self, name: &str, rows: Rows, n_columns: usize, dtype: Dtype, storage: Storage) -> Tensor {
-        let tensor = Tensor { id: self.tensors.len(), rows, n_columns, dtype };
+        let image = matches!(storage, Storage::External(Binding::Image(_) | Binding::HostImage(..)));
+        let tensor = Tensor { id: self.tensors.len(), rows, n_columns, dtype, image };
         self.tensors.push(TensorInfo { name: name.to_owned(), tensor, storage });
         tensor
     }

@@ -5,29 +5,35 @@
 
 use super::record::{Graph, Storage};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Slice};
+use crate::gpu::{Buffer, Gpu, Image, Slice};
 
 /// Buffers that several programs share, as long as they run one after another.
 #[derive(Default)]
 pub struct Scratch {
     buffers: Vec<Buffer>,
+    /// Of quads of f16.
+    images: Vec<Image>,
 }
 
 impl Scratch {
     /// Bytes allocated.
     pub fn len(&self) -> u64 {
-        self.buffers.iter().map(Buffer::len).sum()
+        let images = self.images.iter().map(|image| 4 * image.words()).sum::<u64>();
+        self.buffers.iter().map(Buffer::len).sum::<u64>() + images
     }
 
     pub fn is_empty(&self) -> bool {
-        self.buffers.is_empty()
+        self.buffers.is_empty() && self.images.is_empty()
     }
 }
 
-/// The places of all temporaries of a graph: for each tensor, its number of a buffer.
+/// The places of all temporaries of a graph: for each tensor, its number of a buffer or an image.
 pub(super) struct Places {
-    pub slots: Vec<Option<usize>>,
-    pub sizes: Vec<u64>,
+    slots: Vec<Option<usize>>,
+    /// Bytes of each buffer.
+    sizes: Vec<u64>,
+    /// Quads of each image.
+    image_sizes: Vec<u64>,
 }
 
 /// Gives each temporary a buffer from its first to its last launch.
@@ -39,24 +45,29 @@ pub(super) fn place(graph: &Graph) -> Places {
             last[arg.tensor.id] = i;
         }
     }
-    let mut places = Places { slots: vec![None; n], sizes: Vec::new() };
-    let mut free: Vec<usize> = Vec::new();
+    let mut places = Places { slots: vec![None; n], sizes: Vec::new(), image_sizes: Vec::new() };
+    let (mut free, mut free_images) = (Vec::new(), Vec::new());
     for (i, launch) in graph.launches.iter().enumerate() {
         for arg in &launch.args {
             let id = arg.tensor.id;
             if !matches!(graph.tensors[id].storage, Storage::Temporary { .. }) || places.slots[id].is_some() {
                 continue;
             }
-            places.slots[id] = Some(take(&mut free, &mut places.sizes, arg.tensor.bytes()));
+            places.slots[id] = Some(match arg.tensor.image {
+                false => take(&mut free, &mut places.sizes, arg.tensor.bytes()),
+                true => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads()),
+            });
         }
         for arg in &launch.args {
             let id = arg.tensor.id;
             if let (Storage::Temporary { keep: false }, Some(slot)) =
                 (&graph.tensors[id].storage, places.slots[id])
                 && last[id] == i
-                && !free.contains(&slot)
             {
-                free.push(slot);
+                let free = if arg.tensor.image { &mut free_images } else { &mut free };
+                if !free.contains(&slot) {
+                    free.push(slot);
+                }
             }
         }
     }
@@ -83,7 +94,7 @@ fn take(free: &mut Vec<usize>, sizes: &mut Vec<u64>, need: u64) -> usize {
 impl Places {
     /// Bytes of scratch memory in all.
     pub fn len(&self) -> u64 {
-        self.sizes.iter().sum()
+        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|quads| 8 * quads).sum::<u64>()
     }
 
     /// Allocates what `scratch` lacks and gives the memory of tensor `id`.
@@ -95,7 +106,19 @@ impl Places {
                 None => scratch.buffers.push(gpu.buffer("scratch", need)?),
             }
         }
+        for (i, &need) in self.image_sizes.iter().enumerate() {
+            match scratch.images.get(i) {
+                Some(image) if image.words() >= 2 * need => {}
+                Some(_) => scratch.images[i] = gpu.image("scratch", need, 2)?,
+                None => scratch.images.push(gpu.image("scratch", need, 2)?),
+            }
+        }
         Ok(())
+    }
+
+    /// The image of tensor `id`, if it is one.
+    pub fn image(&self, id: usize, scratch: &Scratch) -> Option<Image> {
+        Some(scratch.images[self.slots[id]?].clone())
     }
 
     pub fn slice(&self, id: usize, len: u64, scratch: &Scratch) -> Option<Slice> {

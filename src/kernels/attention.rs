@@ -149,7 +149,7 @@ fn record(
             (table, reach)
         }
     };
-    let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
+    let y = g.activations("attention", q.rows, p.n_heads * p.head_dim, dtype);
     g.launch(&ATTENTION)
         .role(&KV_READ, kv.role())
         .role(&CLUSTER, cluster)

@@ -25,7 +25,7 @@ params! {
 pub fn glu(g: &mut Graph, gate: Tensor, up: Tensor, activation: Activation, dtype: Dtype) -> Result<Tensor> {
     g.expect(up, gate.n_rows(), gate.n_columns)?;
     g.expect_quads(gate)?;
-    let y = g.temp("glu", gate.rows, gate.n_columns, dtype);
+    let y = g.activations("glu", gate.rows, gate.n_columns, dtype);
     let (_, wg_size) = roles::lanes(g.caps());
     g.launch(&GLU)
         .role(&ACTIVATION, activation.name())

@@ -48,7 +48,7 @@ fn record(
     }
     g.expect_quads(x)?;
     let none = g.none();
-    let y = g.temp("norm", x.rows, x.n_columns, dtype);
+    let y = g.activations("norm", x.rows, x.n_columns, dtype);
     g.launch(&LAYER_NORM)
         .role(&LANES, lanes)
         .role(&REAL, roles::real_name(dtype))

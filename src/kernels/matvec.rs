@@ -114,7 +114,7 @@ pub(super) fn record(
             ("residual", None, y, 0, y.pitch() / 4)
         }
         Epilogue::Activate { activation, dtype } => {
-            let y = g.temp(&weight.name, x.rows, n_rows, dtype);
+            let y = g.activations(&weight.name, x.rows, n_rows, dtype);
             ("activate", Some(activation), y, 0, y.pitch() / 4)
         }
         Epilogue::Gated { activation, dtype } => {
@@ -124,8 +124,13 @@ pub(super) fn record(
                     format!("{n_rows} gated rows are not a multiple of 4"),
                 ));
             }
-            let y = g.temp(&weight.name, x.rows, n_rows / 2, dtype);
-            ("gated", Some(activation), y, 0, y.pitch() / 2)
+            // An element of an image is made of two whole groups, by one cluster.
+            let whole = n_rows.is_multiple_of(8) && shape.groups.is_multiple_of(2);
+            let y = match whole {
+                true => g.activations(&weight.name, x.rows, n_rows / 2, dtype),
+                false => g.temp(&weight.name, x.rows, n_rows / 2, dtype),
+            };
+            (if y.image { "gated_quads" } else { "gated" }, Some(activation), y, 0, y.pitch() / 2)
         }
     };
     let whole = role == "store" && matches!(epilogue, Epilogue::Store) || activation.is_some();
@@ -178,7 +183,7 @@ fn twin(call: &mut Call) -> Result<()> {
     let epilogue = call.role("epilogue");
     let (bias, x, mut y) = (call.floats(0), call.floats(1), call.floats(2));
     let n_columns = 4 * p.n_quads as usize;
-    let per_group = if epilogue == "gated" { 2 } else { 4 };
+    let per_group = if epilogue.starts_with("gated") { 2 } else { 4 };
     let y_pitch = per_group * p.y_pitch as usize;
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for group in 0..p.n_groups as usize {
@@ -204,7 +209,7 @@ fn twin(call: &mut Call) -> Result<()> {
                     "residual" => (y[base + i] + v[i], y[base + i].abs() + scale[i]),
                     // The slope of each activation is at most 1.13.
                     "activate" => (activation.apply(v[i]), 1.2 * scale[i]),
-                    "gated" => {
+                    "gated" | "gated_quads" => {
                         let (gate, up) = (activation.apply(v[2 * i]), v[2 * i + 1]);
                         let size = 1.2 * scale[2 * i] * up.abs() + gate.abs() * scale[2 * i + 1];
                         (gate * up, size)
@@ -280,7 +285,10 @@ fn case(
     let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
     Case::new(name, sizes, move |g, inputs| {
         let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
-        let x = inputs.tensor(g, rows, n_columns, dtype);
+        let x = match images {
+            true => inputs.image(g, rows, n_columns),
+            false => inputs.tensor(g, rows, n_columns, dtype),
+        };
         let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX / 2 };
         let mut weight = inputs.weight(format, n_rows, n_columns, rows_max)?;
         if images {

@@ -53,7 +53,7 @@ fn record(
     g.expect(gain, 1, x.n_columns)?;
     g.expect_quads(x)?;
     let (y, first) = match target {
-        Target::New(dtype) => (g.temp("norm", x.rows, x.n_columns, dtype), 0),
+        Target::New(dtype) => (g.activations("norm", x.rows, x.n_columns, dtype), 0),
         Target::Columns { y, first } => (y, first),
     };
     let launch = g

@@ -38,6 +38,7 @@ pub static EPILOGUE: Role = Role {
             ("residual", wgsl!("epilogue/residual")),
             ("activate", wgsl!("epilogue/activate")),
             ("gated", wgsl!("epilogue/gated")),
+            ("gated_quads", wgsl!("epilogue/gated_quads")),
         ]
     },
 };
