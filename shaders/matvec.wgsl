@@ -7,10 +7,11 @@
 //
 // A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
-// its tokens. Every token is summed in the same order whatever COLS is.
+// its tokens. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a
+// lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
-import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, WG_SIZE};
 import package::epilogue::finish;
 import package::input::x_block;
 import package::weight::{dot4, load_weights, prepare};
@@ -39,7 +40,8 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     for (var i = 0u; i < GROUPS * COLS; i++) { // unroll
         sums[i] = vec4<f32>(0.0);
     }
-    for (var block = index; block < params.n_blocks; block += 8u) {
+    let end = params.n_blocks - TAIL;
+    for (var block = index; block < end; block += 8u) {
         var inputs: array<Block, COLS>;
         for (var c = 0u; c < COLS; c++) { // unroll
             let token = min(first_token + c, params.n_tokens - 1u);
@@ -50,6 +52,26 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
             let w = load_weights(min(first + g, params.n_groups - 1u), block, params.n_blocks);
             for (var c = 0u; c < COLS; c++) { // unroll
                 sums[c * GROUPS + g] += dot4(w, inputs[c]);
+            }
+        }
+    }
+    if TAIL > 0u {
+        let block = end + index % max(TAIL, 1u);
+        let part = index / max(TAIL, 1u);
+        var inputs: array<Block, COLS>;
+        for (var c = 0u; c < COLS; c++) { // unroll
+            let token = min(first_token + c, params.n_tokens - 1u);
+            inputs[c] = prepare(x_block(token * params.n_quads, block, params.n_quads));
+        }
+        for (var j = 0u; j < TAIL_GROUPS; j++) { // unroll
+            let own = min(part * TAIL_GROUPS + j, GROUPS - 1u);
+            let w = load_weights(min(first + own, params.n_groups - 1u), block, params.n_blocks);
+            for (var c = 0u; c < COLS; c++) { // unroll
+                let products = dot4(w, inputs[c]);
+                for (var g = 0u; g < GROUPS; g++) { // unroll
+                    let mine = part * TAIL_GROUPS + j == g;
+                    sums[c * GROUPS + g] += select(vec4<f32>(0.0), products, mine);
+                }
             }
         }
     }

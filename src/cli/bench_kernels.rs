@@ -9,9 +9,9 @@ use super::common::{self, DeviceArgs};
 use super::meter;
 use crate::error::Result;
 use crate::gpu::{Gpu, Size, Sizes, Slice};
-use crate::graph::{Dtype, Graph, Inputs, Program, Rows, Scratch};
+use crate::graph::{Dtype, Graph, Inputs, PackedWeight, Program, Rows, Scratch, Tensor};
 use crate::kernels::{self, Attention, Batch, Bias, Epilogue, Kv, PAGE, Pattern};
-use crate::tensor::format;
+use crate::tensor::{Format, format};
 
 /// Seconds that one measurement takes at least.
 const SECONDS_MIN: f64 = 0.15;
@@ -227,11 +227,26 @@ fn product(name: &'static str, n_rows: usize, n_columns: usize, n_tokens: usize)
         operations: 2.0 * (n_rows * n_columns * n_tokens) as f64,
         sizes: ONE,
         record: Box::new(move |g, inputs| {
-            let x = inputs.tensor(g, n_tokens, n_columns, Dtype::F16);
-            let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
+            let (x, weight) = operands(g, inputs, format, n_rows, n_columns, n_tokens)?;
             kernels::linear(g, x, &weight, None, Epilogue::Store).map(|_| ())
         }),
     }
+}
+
+/// Activations and a weight in the memory that this device reads fastest.
+fn operands(
+    g: &mut Graph,
+    inputs: &mut Inputs,
+    format: &'static Format,
+    n_rows: usize,
+    n_columns: usize,
+    n_tokens: usize,
+) -> Result<(Tensor, PackedWeight)> {
+    let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
+    Ok(match g.caps().images {
+        true => (inputs.image(g, n_tokens, n_columns), weight.in_images()),
+        false => (inputs.tensor(g, n_tokens, n_columns, Dtype::F16), weight),
+    })
 }
 
 /// Causal attention of all tokens of one text: 4 heads of 64 that share their keys by two. The operations
@@ -289,9 +304,8 @@ fn product_residual(name: &'static str, n_rows: usize, n_columns: usize) -> Benc
     Bench {
         name: format!("matvec {name} {n_rows}x{n_columns} x 1 residual"),
         record: Box::new(move |g, inputs| {
-            let x = inputs.tensor(g, 1, n_columns, Dtype::F16);
             let y = inputs.tensor(g, 1, n_rows, Dtype::F32);
-            let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
+            let (x, weight) = operands(g, inputs, format, n_rows, n_columns, 1)?;
             kernels::linear(g, x, &weight, None, Epilogue::Residual { y }).map(|_| ())
         }),
         ..plain

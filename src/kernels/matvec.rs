@@ -137,6 +137,11 @@ pub(super) fn record(
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let n_groups = chunk.n_rows as u32 / 4;
         let none = g.none();
+        // Lanes that are a memory channel each gain nothing from sharing a block.
+        let tail = match chunk.n_blocks % 8 {
+            rest @ (1 | 2 | 4) if g.caps().software() => rest as u32,
+            _ => 0,
+        };
         let params = Matvec {
             n_tokens: x.n_rows() as u32,
             n_quads: x.n_columns as u32 / 4,
@@ -158,6 +163,8 @@ pub(super) fn record(
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
             .config("GROUPS", shape.groups)
+            .config("TAIL", tail)
+            .config("TAIL_GROUPS", (shape.groups * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
             .config("WG_SIZE", 8 * shape.clusters)
             .config("X_IS_BLOCKS", x.n_columns.is_multiple_of(32))
