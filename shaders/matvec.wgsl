@@ -10,8 +10,8 @@
 // its tokens. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a
 // lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
 import package::block::Block;
-import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
-import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, WG_SIZE};
+import package::cluster::{Lane, lane_of, cluster_of, cluster_pair4};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
 import package::epilogue::finish;
 import package::input::x_block;
 import package::weight::{dot4, load_weights, prepare};
@@ -36,8 +36,9 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
     let first_token = workgroup.y * COLS;
 
-    var sums: array<vec4<f32>, GROUPS * COLS>;
-    for (var i = 0u; i < GROUPS * COLS; i++) { // unroll
+    // Of group g and token c: value c * GROUPS + g.
+    var sums: array<vec4<f32>, VALUES>;
+    for (var i = 0u; i < VALUES; i++) { // unroll
         sums[i] = vec4<f32>(0.0);
     }
     let end = params.n_blocks - TAIL;
@@ -75,18 +76,30 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
             }
         }
     }
-    for (var c = 0u; c < COLS; c++) { // unroll
-        for (var g = 0u; g < GROUPS; g++) { // unroll
-            var sum = cluster_sum4(sums[c * GROUPS + g], lane);
-            let group = first + g;
-            let token = first_token + c;
-            if index == 0u && group < params.n_groups && token < params.n_tokens {
-                let at = params.first_group + group;
-                if HAS_BIAS {
-                    sum += bias[at];
-                }
-                finish(token * params.y_pitch + at, sum);
+    // Sums over the lanes, halving the number of values at each step: value i ends in lane i % 8.
+    var by_1: array<vec4<f32>, VALUES_1>;
+    for (var i = 0u; i < VALUES_1; i++) { // unroll
+        by_1[i] = cluster_pair4(sums[(2u * i) % VALUES], sums[(2u * i + 1u) % VALUES], 1u, lane);
+    }
+    var by_2: array<vec4<f32>, VALUES_2>;
+    for (var i = 0u; i < VALUES_2; i++) { // unroll
+        by_2[i] = cluster_pair4(by_1[(2u * i) % VALUES_1], by_1[(2u * i + 1u) % VALUES_1], 2u, lane);
+    }
+    var by_4: array<vec4<f32>, VALUES_4>;
+    for (var i = 0u; i < VALUES_4; i++) { // unroll
+        by_4[i] = cluster_pair4(by_2[(2u * i) % VALUES_2], by_2[(2u * i + 1u) % VALUES_2], 4u, lane);
+    }
+    for (var i = 0u; i < VALUES_4; i++) { // unroll
+        let value = 8u * i + index;
+        let group = first + value % GROUPS;
+        let token = first_token + value / GROUPS;
+        if value < VALUES && group < params.n_groups && token < params.n_tokens {
+            let at = params.first_group + group;
+            var sum = by_4[i];
+            if HAS_BIAS {
+                sum += bias[at];
             }
+            finish(token * params.y_pitch + at, sum);
         }
     }
 }

@@ -37,6 +37,16 @@ fn cluster_sum4(value: vec4<f32>, lane: Lane) -> vec4<f32> {
     return a + b;
 }
 
+// A step of summing two values at once: lanes without the bit `mask` get a + a of the lane across the
+// bit, the others b + b. All lanes must call it.
+fn cluster_pair4(a: vec4<f32>, b: vec4<f32>, mask: u32, lane: Lane) -> vec4<f32> {
+    let is_b = (lane_of(lane) & mask) != 0u;
+    workgroupBarrier();
+    cluster_values[lane.index] = select(b, a, is_b);
+    workgroupBarrier();
+    return select(a, b, is_b) + cluster_values[lane.index ^ mask];
+}
+
 fn cluster_max(value: f32, lane: Lane) -> f32 {
     workgroupBarrier();
     cluster_values[lane.index].x = value;

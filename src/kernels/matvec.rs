@@ -125,7 +125,8 @@ pub(super) fn record(
                 ));
             }
             // An element of an image is made of two whole groups, by one cluster.
-            let whole = n_rows.is_multiple_of(8) && shape.groups.is_multiple_of(2);
+            let whole =
+                n_rows.is_multiple_of(8) && shape.groups.is_multiple_of(2) && shape.cluster == "shuffle";
             let y = match whole {
                 true => g.activations(&weight.name, x.rows, n_rows / 2, dtype),
                 false => g.temp(&weight.name, x.rows, n_rows / 2, dtype),
@@ -136,6 +137,8 @@ pub(super) fn record(
     let whole = role == "store" && matches!(epilogue, Epilogue::Store) || activation.is_some();
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let n_groups = chunk.n_rows as u32 / 4;
+        // Vectors of 4 sums that a cluster makes, a power of two.
+        let values = shape.groups * shape.cols;
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
         let tail = match chunk.n_blocks % 8 {
@@ -166,6 +169,10 @@ pub(super) fn record(
             .config("TAIL", tail)
             .config("TAIL_GROUPS", (shape.groups * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
+            .config("VALUES", values)
+            .config("VALUES_1", (values / 2).max(1))
+            .config("VALUES_2", (values / 4).max(1))
+            .config("VALUES_4", (values / 8).max(1))
             .config("WG_SIZE", 8 * shape.clusters)
             .config("X_IS_BLOCKS", x.n_columns.is_multiple_of(32))
             .params(&params)
