@@ -1,10 +1,10 @@
 // Weights stored as BF16, two per word.
 //
-//   quants   tiles (tile.wgsl) of 4 vec4<u32>: elements 2 w (low half), 2 w + 1 (high half) in word w
+//   quants   tiles (band.wgsl) of 4 vec4<u32>: elements 2 w (low half), 2 w + 1 (high half) in word w
 //
 // Source: GGUF type table; a bf16 is the upper half of an f32.
 import package::block::Block;
-import package::tile::{tile_first, tile_unit, tile_width};
+import package::band::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 

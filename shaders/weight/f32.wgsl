@@ -1,10 +1,10 @@
 // Weights stored as F32: `w` is the word.
 //
-//   quants   tiles (tile.wgsl) of 8 vec4<u32>: element e of the block in word e
+//   quants   tiles (band.wgsl) of 8 vec4<u32>: element e of the block in word e
 //
 // Source: GGUF type table.
 import package::block::Block;
-import package::tile::{tile_first, tile_unit, tile_width};
+import package::band::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 

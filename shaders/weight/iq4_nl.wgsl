@@ -1,6 +1,6 @@
 // IQ4_NL: 32 weights that choose one of 16 levels, and a scale. w = d WEIGHT_LEVELS[q]
 //
-//   quants   tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants   tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   scales   [block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
 //
 // Source: `ggml-common.h` of https://github.com/ggml-org/ggml, block_iq4_nl and kvalues_iq4nl.
@@ -8,7 +8,7 @@ import package::block::Block;
 import package::halves::{four_halves, one_half};
 import package::levels::{dot_levels, levels_of};
 import package::nibbles::nibble_quad;
-import package::tile::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;

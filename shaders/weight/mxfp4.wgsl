@@ -1,6 +1,6 @@
 // MXFP4: 32 weights of 4-bit floating point under a power of two. w = 2^(e - 128) WEIGHT_LEVELS[q]
 //
-//   quants      tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants      tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   exponents   [block] of u32: e of rows 0..4, one byte each
 //
 // WEIGHT_LEVELS are the E2M1 values times two, as integers; hence 128 where the format says 127.
@@ -9,7 +9,7 @@
 import package::block::Block;
 import package::levels::{dot_levels, levels_of};
 import package::nibbles::nibble_quad;
-import package::tile::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_exponents: array<u32>;

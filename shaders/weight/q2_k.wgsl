@@ -10,7 +10,7 @@ import package::block::Block;
 import package::bytes::{bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::two_bits::{two_bit_quad, two_bits_at_0};
-import package::tile::{block_unit, super_unit};
+import package::band::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;

@@ -11,7 +11,7 @@ import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_h
 import package::halves::{four_halves, one_half};
 import package::nibbles::bit_quad;
 import package::two_bits::{two_bit_quad, two_bits_at_0};
-import package::tile::{block_unit, super_unit};
+import package::band::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;

@@ -1,6 +1,6 @@
 // Q4_0: 32 weights of 4 bits and a scale. w = d (q - 8)
 //
-//   quants      tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants      tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   scales      [block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q4_0.
@@ -8,7 +8,7 @@ import package::block::Block;
 import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
 import package::nibbles::{dot_nibbles, nibble_quad};
-import package::tile::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;

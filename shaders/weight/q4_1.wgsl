@@ -1,6 +1,6 @@
 // Q4_1: 32 weights of 4 bits, a scale and a minimum. w = d q + m
 //
-//   quants      tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants      tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   scales      [block] of vec4<u32>: d (low half), m (high half) of row r in word r
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q4_1.
@@ -8,7 +8,7 @@ import package::block::Block;
 import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{dot_nibbles, nibble_quad};
-import package::tile::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec4<u32>>;

@@ -1,6 +1,6 @@
 // Q5_K: super-blocks of 8 blocks of 32 weights of 5 bits. w = (d s) q - (dmin m)
 //
-//   quants         tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants         tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   high bits      [block] of vec4<u32>: the one-bit words of rows 0..4
 //   scales         [block] of vec2<u32>: s of rows 0..4, one byte each; m of rows 0..4
 //   super scales   [super-block] of vec4<u32>: d (low half), dmin (high half) of row r in word r
@@ -10,7 +10,7 @@ import package::block::Block;
 import package::bytes::{bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{bit_quad, dot_nibbles_and_bit, nibble_quad};
-import package::tile::{block_unit, super_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;

@@ -1,6 +1,6 @@
 // Q6_K: super-blocks of 16 half blocks of 16 weights of 6 bits. w = (d s) (q - 32)
 //
-//   quants         tiles (tile.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
+//   quants         tiles (band.wgsl) of one vec4<u32>, nibbles as in nibbles.wgsl
 //   high bits      [block][half] of vec4<u32>: the two-bit words (two_bits.wgsl) of rows 0..4
 //   scales         [block] of vec2<u32>: i8 s of the first half of rows 0..4; of the second
 //   super scales   [super-block] of vec2<u32>: f16 d of rows 0, 1 in word 0; rows 2, 3 in word 1
@@ -11,7 +11,7 @@ import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_h
 import package::halves::{four_halves, one_half};
 import package::nibbles::{high_nibbles, low_nibbles, nibble_quad};
 import package::two_bits::{two_bit_quad, two_bits_at_4};
-import package::tile::{block_unit, super_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;

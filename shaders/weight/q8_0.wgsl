@@ -1,13 +1,13 @@
 // Q8_0: 32 signed bytes and a scale. w = d q
 //
-//   quants   tiles (tile.wgsl) of 2 vec4<u32>: element e of the block in byte e
+//   quants   tiles (band.wgsl) of 2 vec4<u32>: element e of the block in byte e
 //   scales   [block] of vec2<u32>: f16 d of rows 0, 1 in word 0; of rows 2, 3 in word 1
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q8_0.
 import package::block::Block;
 import package::bytes::bytes_signed;
 import package::halves::{four_halves, one_half};
-import package::tile::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;

@@ -38,6 +38,7 @@ pub(crate) use wgsl;
 /// Files that several kernels or roles import.
 const LIBRARY: &[Wgsl] = &[
     wgsl!("attend"),
+    wgsl!("band"),
     wgsl!("block"),
     wgsl!("bytes"),
     wgsl!("halves"),
@@ -45,7 +46,6 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("nibbles"),
     wgsl!("row_softmax"),
     wgsl!("slot_sampling"),
-    wgsl!("tile"),
     wgsl!("two_bits"),
 ];
 

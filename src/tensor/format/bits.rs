@@ -14,7 +14,7 @@ use half::f16;
 
 /// The unit of 4 words that holds part `part` of a block, within a group of 4 rows:
 /// `[tile of 8 blocks][row][part][block of the tile]`, the last tile as wide as there are blocks left.
-/// The order is that of `shaders/tile.wgsl`.
+/// The order is that of `shaders/band.wgsl`.
 pub fn tile_unit(row: usize, block: usize, n_blocks: usize, part: usize, n_parts: usize) -> usize {
     let first = block & !7;
     let width = (n_blocks - first).min(8);

@@ -84,7 +84,7 @@ pub const SHARED_WGSL: [(&str, &str); 7] = [
     ("shaders/halves.wgsl", include_str!("../../../shaders/halves.wgsl")),
     ("shaders/levels.wgsl", include_str!("../../../shaders/levels.wgsl")),
     ("shaders/nibbles.wgsl", include_str!("../../../shaders/nibbles.wgsl")),
-    ("shaders/tile.wgsl", include_str!("../../../shaders/tile.wgsl")),
+    ("shaders/band.wgsl", include_str!("../../../shaders/band.wgsl")),
     ("shaders/two_bits.wgsl", include_str!("../../../shaders/two_bits.wgsl")),
 ];
 

@@ -30,7 +30,7 @@ pub fn pack_rows<'a>(
 /// plane   [band of 16 rows][tile of 8 blocks][group of 4 rows][what the format keeps of them]
 /// ```
 ///
-/// The last tile is as wide as there are blocks left. The order is that of `shaders/tile.wgsl`.
+/// The last tile is as wide as there are blocks left. The order is that of `shaders/band.wgsl`.
 pub fn pack_into<'a>(
     format: &Format,
     row: impl Fn(usize) -> &'a [u8] + Sync,
