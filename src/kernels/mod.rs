@@ -13,6 +13,7 @@ mod gather_rows;
 mod glu;
 mod kv;
 mod layer_norm;
+mod matmul;
 mod matvec;
 mod next_token;
 mod nll;
@@ -64,6 +65,7 @@ pub static ALL: &[&Kernel] = &[
     &gather_rows::GATHER_ROWS,
     &glu::GLU,
     &layer_norm::LAYER_NORM,
+    &matmul::MATMUL,
     &matvec::MATVEC,
     &next_token::NEXT_TOKEN,
     &nll::NLL,

@@ -11,6 +11,16 @@ pub static REAL: Role =
 pub static INPUT: Role =
     Role { name: "input", files: || vec![("f32", wgsl!("input/f32")), ("f16", wgsl!("input/f16"))] };
 
+/// The input of a matrix product, by quads.
+pub static ACTIVATIONS: Role = Role {
+    name: "activations",
+    files: || vec![("f32", wgsl!("activations/f32")), ("f16", wgsl!("activations/f16"))],
+};
+
+/// What a matrix product keeps in workgroup memory.
+pub static TILE: Role =
+    Role { name: "tile", files: || vec![("f32", wgsl!("tile/f32")), ("f16", wgsl!("tile/f16"))] };
+
 /// How the lanes of a workgroup add up.
 pub static LANES: Role = Role {
     name: "lanes",
