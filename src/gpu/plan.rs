@@ -46,6 +46,8 @@ pub enum Extent {
     Fixed(u32),
     /// One workgroup per `per` of a count, rounded up.
     Per(Size, u32),
+    /// One workgroup where a count is above this; none otherwise, so that the dispatch is left out.
+    Above(Size, u32),
 }
 
 impl Extent {
@@ -53,6 +55,7 @@ impl Extent {
         match *self {
             Extent::Fixed(n) => n,
             Extent::Per(size, per) => sizes.get(size).div_ceil(per),
+            Extent::Above(size, limit) => u32::from(sizes.get(size) > limit),
         }
     }
 }

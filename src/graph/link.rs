@@ -39,6 +39,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("attend"),
     wgsl!("block"),
     wgsl!("bytes"),
+    wgsl!("fade"),
     wgsl!("halves"),
     wgsl!("levels"),
     wgsl!("nibbles"),

@@ -5,6 +5,8 @@
 mod add;
 mod argmax;
 mod attention;
+mod attention_merge;
+mod attention_split;
 mod check;
 mod embed;
 mod expert_capacity;
@@ -58,6 +60,8 @@ pub static ALL: &[&Kernel] = &[
     &add::ADD,
     &argmax::ARGMAX,
     &attention::ATTENTION,
+    &attention_merge::ATTENTION_MERGE,
+    &attention_split::ATTENTION_SPLIT,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
