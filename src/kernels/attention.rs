@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::attention_split;
+use super::attention_tile;
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
@@ -134,6 +135,9 @@ pub fn attention(
 ) -> Result<Tensor> {
     if let Some(split) = attention_split::choose(g.caps(), q.n_rows(), p) {
         return attention_split::record(g, q, batch, kv, p, dtype, split);
+    }
+    if let Some(row_lanes) = attention_tile::choose(g.caps(), q.n_rows()) {
+        return attention_tile::record(g, q, batch, kv, p, dtype, row_lanes);
     }
     let cluster = roles::cluster(g.caps());
     // Clusters that share barriers must all run as often, which one per workgroup does.
@@ -345,14 +349,9 @@ impl Heads {
     }
 }
 
-fn twin(call: &mut Call) -> Result<()> {
+pub(super) fn twin(call: &mut Call) -> Result<()> {
     let p: AttentionParams = call.params();
     let heads = Heads::new(call, p, 7)?;
-    whole(call, &heads)
-}
-
-/// The whole of attention, into argument 6.
-pub(super) fn whole(call: &mut Call, heads: &Heads) -> Result<()> {
     let mut y = call.floats(6);
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     let (n_heads, head_dim) = (heads.p.n_heads as usize, heads.head_dim);
@@ -377,12 +376,21 @@ pub(super) fn whole(call: &mut Call, heads: &Heads) -> Result<()> {
 /// stored.
 pub(super) type Kind = (Option<u32>, Option<f32>, Dtype, Dtype);
 
+/// A (position, slot) of each token of a step, and the same of a prompt of 41 tokens beside a few others.
+pub(super) const STEP: fn() -> Vec<(u32, u32)> =
+    || vec![(0, 0), (33, 1), (599, 2), (31, NO_SLOT), (256, 1), (9, 0)];
+pub(super) const PROMPT: fn() -> Vec<(u32, u32)> = || {
+    let prompt = (50..91).map(|position| (position, 1));
+    [(599, 2)].into_iter().chain(prompt).chain([(5, NO_SLOT), (3, 0), (4, 0), (0, 0)]).collect()
+};
+
 /// Records attention over random sequences of up to 600 positions; `record` gets what `attention` does.
 /// `shape`: heads, kv heads, dimensions of a head.
 pub(super) fn attention_case(
     variant: String,
     shape: [usize; 3],
     (window, soft_cap, dtype, real): Kind,
+    tokens: fn() -> Vec<(u32, u32)>,
     record: impl Fn(&mut Graph, Tensor, &Batch, &Kv, &Attention, Dtype) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Case {
     // Eight heads see by strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
@@ -390,22 +398,26 @@ pub(super) fn attention_case(
     let [n_heads, n_kv_heads, head_dim] = shape;
     let name =
         format!("{n_heads}/{n_kv_heads}x{head_dim} {window:?} {soft_cap:?} {dtype:?} {real:?} {variant}");
-    let sizes = Sizes { n_tokens: 5, n_outputs: 0, n_context: 600 };
+    // The last token is one that the step does not bring.
+    let n_max = tokens().len();
+    let sizes = Sizes { n_tokens: n_max as u32 - 1, n_outputs: 0, n_context: 600 };
     Case::new(name, sizes, move |g, inputs| {
-        let rows = Rows::up_to(6, Size::Tokens);
+        let rows = Rows::up_to(n_max, Size::Tokens);
         let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
+        let (positions, slots): (Vec<u32>, Vec<u32>) = tokens().into_iter().unzip();
+        let beyond = |(i, &position): (usize, &u32)| {
+            if after > 0 { (position + [20, 2, 8, 0, 14, 0][i % 6]).min(607) } else { position }
+        };
+        let limits = positions.iter().enumerate().map(beyond).collect();
         let batch = Batch {
             rows,
-            ids: inputs.words(g, vec![0; 6]),
-            positions: inputs.words(g, vec![0, 33, 599, 31, 256, 9]),
-            slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 1, 0]),
+            ids: inputs.words(g, vec![0; n_max]),
+            positions: inputs.words(g, positions),
+            slots: inputs.words(g, slots),
             pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
             last_token: inputs.words(g, vec![0; 3]),
             outputs: inputs.words(g, vec![0]),
-            limits: inputs.words(
-                g,
-                if after > 0 { vec![20, 35, 607, 31, 270, 9] } else { vec![0, 33, 599, 31, 256, 9] },
-            ),
+            limits: inputs.words(g, limits),
             max_pages: 19,
         };
         let n_rows = 23 * n_kv_heads * PAGE;
@@ -444,7 +456,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let mut add = |shape, window, soft_cap, dtype, real, cluster, clusters| {
         let variant = format!("{cluster} {clusters}");
         let kind = (window, soft_cap, dtype, real);
-        cases.push(attention_case(variant, shape, kind, move |g, q, batch, kv, p, real| {
+        cases.push(attention_case(variant, shape, kind, STEP, move |g, q, batch, kv, p, real| {
             record(g, q, batch, kv, p, real, cluster, clusters)
         }));
     };

@@ -1,7 +1,7 @@
 //! Attention of a few tokens over long sequences, spans side by side. The maths is in
 //! `shaders/attention_split.wgsl`.
 
-use super::attention::{self, Attention, AttentionParams, Heads, attention_case};
+use super::attention::{self, Attention, AttentionParams, Heads, STEP, attention_case};
 use super::attention_merge::{Merge, attention_merge};
 use super::kv::{Batch, Kv};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
@@ -191,9 +191,13 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |shape, kind, heads, clusters, cluster| {
         let split = Split { heads, clusters, cluster };
-        cases.push(attention_case(format!("{split:?}"), shape, kind, move |g, q, batch, kv, p, real| {
-            record(g, q, batch, kv, p, real, split)
-        }));
+        cases.push(attention_case(
+            format!("{split:?}"),
+            shape,
+            kind,
+            STEP,
+            move |g, q, batch, kv, p, real| record(g, q, batch, kv, p, real, split),
+        ));
     };
     let best = roles::cluster(caps);
     let (f16, f32) = (Dtype::F16, Dtype::F32);

@@ -7,6 +7,7 @@ mod argmax;
 mod attention;
 mod attention_merge;
 mod attention_split;
+mod attention_tile;
 mod check;
 mod embed;
 mod expert_capacity;
@@ -62,6 +63,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::ATTENTION,
     &attention_merge::ATTENTION_MERGE,
     &attention_split::ATTENTION_SPLIT,
+    &attention_tile::ATTENTION_TILE,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
