@@ -70,7 +70,7 @@ impl Gpu {
                 limits.max_immediate_size
             )));
         }
-        Ok(wrap(device, queue, info, &Options::default(), false))
+        Ok(wrap(device, queue, info, &Options::default(), None))
     }
 
     /// The features and limits that [`Gpu::from_device`] asks of an application's device.
@@ -197,28 +197,39 @@ fn open(options: &Options) -> Result<Gpu> {
     if !missing.is_empty() {
         return Err(Error::Adapter(format!("{} lacks {missing:?}, which the kernels need", info.name)));
     }
+    let cooperative = adapter::cooperative(&adapter);
+    let mut features = wanted_features(&adapter);
+    let mut experimental = wgpu::ExperimentalFeatures::disabled();
+    if cooperative > 0 && adapter.features().contains(adapter::COOPERATIVE) {
+        features |= adapter::COOPERATIVE;
+        // SAFETY: of the experimental features only cooperative matrices are used, in kernels that are
+        // checked against their twins wherever an adapter has them.
+        experimental = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("aquatint"),
-        required_features: wanted_features(&adapter),
+        required_features: features,
+        experimental_features: experimental,
         required_limits: adapter.limits(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
         .map_err(|error| Error::Adapter(format!("{}: cannot open the device: {error}", info.name)))?;
-    Ok(wrap(device, queue, &info, options, true))
+    Ok(wrap(device, queue, &info, options, Some(cooperative)))
 }
 
+/// `own`: the size of cooperative matrices, if the device was opened here.
 fn wrap(
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: &wgpu::AdapterInfo,
     options: &Options,
-    own_callbacks: bool,
+    own: Option<u32>,
 ) -> Gpu {
     let failure = Arc::new(Mutex::new(None));
     // An application that brought its device keeps its own callbacks.
-    if own_callbacks {
+    if own.is_some() {
         let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&uncaptured).get_or_insert(Error::Gpu(format!("the device reports: {error}")));
@@ -234,7 +245,7 @@ fn wrap(
     }
     let cache = options.pipeline_cache.as_ref().and_then(|folder| open_cache(&device, info, folder));
     let shared = Shared {
-        caps: adapter::caps(info, &device),
+        caps: adapter::caps(info, &device, own.unwrap_or(0)),
         adapter: adapter::summary(info),
         device,
         queue,

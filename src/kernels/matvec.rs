@@ -1,6 +1,7 @@
 //! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`.
 
 use super::matmul;
+use super::matmul_coop;
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
@@ -69,6 +70,9 @@ pub fn linear(
     bias: Option<Tensor>,
     epilogue: Epilogue,
 ) -> Result<Tensor> {
+    if let Some(tile) = matmul_coop::choose(g.caps(), x, weight) {
+        return matmul_coop::record(g, x, weight, bias, epilogue, tile);
+    }
     if let Some(tile) = matmul::choose(g.caps(), x, weight) {
         return matmul::record(g, x, weight, bias, epilogue, tile);
     }

@@ -17,6 +17,7 @@ mod glu;
 mod kv;
 mod layer_norm;
 mod matmul;
+mod matmul_coop;
 mod matvec;
 mod next_token;
 mod nll;
@@ -72,6 +73,7 @@ pub static ALL: &[&Kernel] = &[
     &glu::GLU,
     &layer_norm::LAYER_NORM,
     &matmul::MATMUL,
+    &matmul_coop::MATMUL_COOP,
     &matvec::MATVEC,
     &next_token::NEXT_TOKEN,
     &nll::NLL,

@@ -21,6 +21,12 @@ pub static ACTIVATIONS: Role = Role {
 pub static TILE: Role =
     Role { name: "tile", files: || vec![("f32", wgsl!("tile/f32")), ("f16", wgsl!("tile/f16"))] };
 
+/// The size of cooperative matrices.
+pub static COOP: Role = Role {
+    name: "coop",
+    files: || vec![("size_16", wgsl!("coop/size_16")), ("size_8", wgsl!("coop/size_8"))],
+};
+
 /// How the lanes of a workgroup add up.
 pub static LANES: Role = Role {
     name: "lanes",
