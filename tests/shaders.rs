@@ -14,6 +14,7 @@ fn caps(class: Class, subgroup: (u32, u32)) -> Caps {
         subgroup_min: subgroup.0,
         subgroup_max: subgroup.1,
         cooperative: 0,
+        int8_dot: false,
         timestamps: false,
         binding_bytes_max: 128 << 20,
         buffer_bytes_max: 1 << 30,

@@ -76,6 +76,9 @@ pub struct Caps {
     /// The size of the square matrices of f16 that the device multiplies and sums in f32; 0 where it has
     /// none.
     pub cooperative: u32,
+    /// Whether packed dot products of bytes are measured to be much faster than multiply-adds of f32; see
+    /// [`crate::kernels::probed`].
+    pub int8_dot: bool,
     /// Timestamps between dispatches.
     pub timestamps: bool,
     /// Bytes of one binding, and of one buffer.
@@ -187,6 +190,7 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device, cooperative:
         subgroup_min: if subgroups { info.subgroup_min_size } else { 0 },
         subgroup_max: if subgroups { info.subgroup_max_size } else { 0 },
         cooperative: if subgroups && features.contains(COOPERATIVE) { cooperative } else { 0 },
+        int8_dot: false,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         binding_bytes_max: limits.max_storage_buffer_binding_size,
         buffer_bytes_max: limits.max_buffer_size,

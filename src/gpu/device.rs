@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
 use super::pipeline::Pipeline;
@@ -22,13 +22,15 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Gpu {
     shared: Arc<Shared>,
+    caps: Arc<Caps>,
 }
 
 struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter: AdapterSummary,
-    caps: Caps,
+    /// Whether the device is fast at dot products of bytes, once that was measured.
+    int8_dot: OnceLock<bool>,
     validate: bool,
     /// The first error that no scope caught, or the loss of the device. Reported by the next call.
     failure: Arc<Mutex<Option<Error>>>,
@@ -83,7 +85,22 @@ impl Gpu {
     }
 
     pub fn caps(&self) -> &Caps {
-        &self.shared.caps
+        &self.caps
+    }
+
+    /// The same device, for which kernels are chosen by `caps`.
+    pub fn with_caps(&self, caps: Caps) -> Gpu {
+        Gpu { shared: self.shared.clone(), caps: Arc::new(caps) }
+    }
+
+    /// Whether the device is fast at dot products of bytes, if that was measured.
+    pub fn int8_dot(&self) -> Option<bool> {
+        self.shared.int8_dot.get().copied()
+    }
+
+    /// Notes what was measured, and returns what was noted first.
+    pub fn set_int8_dot(&self, fast: bool) -> bool {
+        *self.shared.int8_dot.get_or_init(|| fast)
     }
 
     pub fn device(&self) -> &wgpu::Device {
@@ -244,8 +261,9 @@ fn wrap(
         });
     }
     let cache = options.pipeline_cache.as_ref().and_then(|folder| open_cache(&device, info, folder));
+    let caps = Arc::new(adapter::caps(info, &device, own.unwrap_or(0)));
     let shared = Shared {
-        caps: adapter::caps(info, &device, own.unwrap_or(0)),
+        int8_dot: OnceLock::new(),
         adapter: adapter::summary(info),
         device,
         queue,
@@ -254,7 +272,7 @@ fn wrap(
         pipelines: Mutex::default(),
         cache,
     };
-    Gpu { shared: Arc::new(shared) }
+    Gpu { shared: Arc::new(shared), caps }
 }
 
 fn open_cache(

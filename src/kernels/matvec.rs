@@ -2,6 +2,7 @@
 
 use super::matmul;
 use super::matmul_coop;
+use super::matmul_i8;
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
@@ -72,6 +73,9 @@ pub fn linear(
 ) -> Result<Tensor> {
     if let Some(tile) = matmul_coop::choose(g.caps(), x, weight) {
         return matmul_coop::record(g, x, weight, bias, epilogue, tile);
+    }
+    if let Some(tile) = matmul_i8::choose(g.caps(), x, weight) {
+        return matmul_i8::record(g, x, weight, bias, epilogue, tile);
     }
     if let Some(tile) = matmul::choose(g.caps(), x, weight) {
         return matmul::record(g, x, weight, bias, epilogue, tile);
@@ -222,11 +226,16 @@ fn twin(call: &mut Call) -> Result<()> {
 
 /// The twin of all matrix products, whose errors are `coarse` times those of a plain f32 sum.
 pub(super) fn product(call: &mut Call, coarse: f64) -> Result<()> {
-    let p: Matvec = call.params();
+    let (p, x) = (call.params(), call.floats(1));
+    product_of(call, p, &x, coarse)
+}
+
+/// The same of an input that the kernel changes before it multiplies.
+pub(super) fn product_of(call: &mut Call, p: Matvec, x: &[f64], coarse: f64) -> Result<()> {
     let has_bias = call.config("HAS_BIAS")? != 0.0;
     let activation = Activation::by_name(call.role("activation")).unwrap_or(Activation::Identity);
     let epilogue = call.role("epilogue");
-    let (bias, x, mut y) = (call.floats(0), call.floats(1), call.floats(2));
+    let (bias, mut y) = (call.floats(0), call.floats(2));
     let n_columns = 4 * p.n_quads as usize;
     let per_group = if epilogue == "gated" { 2 } else { 4 };
     let y_pitch = per_group * p.y_pitch as usize;

@@ -18,11 +18,15 @@ mod kv;
 mod layer_norm;
 mod matmul;
 mod matmul_coop;
+mod matmul_i8;
 mod matvec;
+mod matvec_normed;
 mod next_token;
 mod nll;
+mod peak_dot;
 mod peak_fma;
 mod penalise;
+mod quantise_rows;
 mod rms_norm;
 pub mod roles;
 mod rope_kv;
@@ -44,7 +48,9 @@ pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
+pub use matvec_normed::{Input, normed};
 pub use nll::nll;
+pub use peak_dot::probed;
 pub use peak_fma::peak_fma;
 pub use rms_norm::{rms_norm, rms_norm_at};
 pub use roles::Activation;
@@ -74,11 +80,15 @@ pub static ALL: &[&Kernel] = &[
     &layer_norm::LAYER_NORM,
     &matmul::MATMUL,
     &matmul_coop::MATMUL_COOP,
+    &matmul_i8::MATMUL_I8,
     &matvec::MATVEC,
+    &matvec_normed::MATVEC_NORMED,
     &next_token::NEXT_TOKEN,
     &nll::NLL,
+    &peak_dot::PEAK_DOT,
     &peak_fma::PEAK_FMA,
     &penalise::PENALISE,
+    &quantise_rows::QUANTISE_ROWS,
     &rms_norm::RMS_NORM,
     &rope_kv::ROPE_KV,
     &route::ROUTE,

@@ -1,0 +1,14 @@
+// Plays `quants`: Q8_0 as bytes for packed dot products. w = d q
+import package::halves::one_half;
+import package::weight::{weight_quants, weight_scales};
+
+// Quants 16 * half .. 16 * half + 16 of a block, one per byte, signed.
+fn quants_of(row: u32, block: u32, half: u32, n_blocks: u32) -> vec4<u32> {
+    return weight_quants[2u * (row * n_blocks + block) + half];
+}
+
+// (s of the first half, s of the second, m of the first, m of the second): w = s q + m
+fn scales_of(row: u32, block: u32, n_blocks: u32) -> vec4<f32> {
+    let d = one_half(weight_scales[(row >> 2u) * n_blocks + block][(row >> 1u) & 1u], row);
+    return vec4<f32>(d, d, 0.0, 0.0);
+}
