@@ -146,7 +146,7 @@ pub fn attention(
 }
 
 #[expect(clippy::too_many_arguments, reason = "the two last are the variants that tests walk")]
-fn record(
+pub(super) fn record(
     g: &mut Graph,
     q: Tensor,
     batch: &Batch,

@@ -212,3 +212,43 @@ fn cases(caps: &Caps) -> Vec<Case> {
     }
     cases
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::gpu::{Gpu, Options};
+    use crate::graph::{Inputs, Scratch};
+
+    #[test]
+    fn merged_spans_are_the_bits_of_one_cluster() {
+        let gpu = Gpu::open(&Options::default()).expect("an adapter");
+        let cluster = roles::cluster(gpu.caps());
+        for window in [None, Some(300)] {
+            let both = Arc::new(Mutex::new(Vec::new()));
+            let results = both.clone();
+            let kind = (window, None, Dtype::F16, Dtype::F32);
+            let case =
+                attention_case("both".into(), [9, 3, 64], kind, STEP, move |g, q, batch, kv, p, real| {
+                    let whole = attention::record(g, q, batch, kv, p, real, cluster, 1)?;
+                    let split = Split { heads: 1, clusters: 1, cluster };
+                    let spans = record(g, q, batch, kv, p, real, split)?;
+                    g.keep(whole);
+                    g.keep(spans);
+                    results.lock().expect("one thread").extend([whole, spans]);
+                    Ok(spans)
+                });
+            let mut graph = Graph::new(gpu.caps());
+            (case.record)(&mut graph, &mut Inputs::new(1)).expect("a graph");
+            let program = graph.build(&gpu, &mut Scratch::default()).expect("a program");
+            gpu.run(&program.plan, &case.sizes).expect("it runs");
+            let tensors = both.lock().expect("one thread").clone();
+            let n = case.sizes.n_tokens as usize * 9 * 64;
+            let read = |tensor: Tensor| program.read(&gpu, tensor).expect("memory")[..n].to_vec();
+            let (whole, spans) = (read(tensors[0]), read(tensors[1]));
+            assert!(whole.iter().filter(|v| **v != 0.0).count() > n / 2);
+            assert_eq!(whole, spans);
+        }
+    }
+}
