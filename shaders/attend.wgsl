@@ -5,10 +5,9 @@
 // sum of exp(s - m) v.
 import package::cluster::{Lane, cluster_sum4};
 import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, RELATIVE, SOFT_CAP};
+import package::fade::{NO_SCORE, weight_of};
 import package::kv_read::{load_key, load_value};
 import package::mask::{next_group, visible};
-
-const NO_SCORE: f32 = -1e30;
 
 var<private> span_max: array<f32, HEADS>;
 var<private> span_sum: array<f32, HEADS>;
@@ -25,11 +24,6 @@ fn attend_begin() {
     for (var i = 0u; i < HEADS * QUADS; i++) { // unroll
         total_out[i] = vec4<f32>(0.0);
     }
-}
-
-// exp(x) for x <= 0; what is too small to matter is zero, not a denormal.
-fn weight_of(x: vec4<f32>) -> vec4<f32> {
-    return select(exp(max(x, vec4<f32>(-87.0))), vec4<f32>(0.0), x < vec4<f32>(-46.0));
 }
 
 // Adds the positions from_position .. end, which lie in one span, to a fresh span.

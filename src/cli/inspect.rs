@@ -102,7 +102,14 @@ impl Inspect {
                 launch.weight.as_ref().map(|w| format!("  {} ({}, {} blocks)", w.name, w.n_rows, w.n_blocks));
             format!("{i:>4}  {}{}", launch.label, weight.unwrap_or_default())
         });
-        Ok(lines.collect())
+        let waits = program.waits();
+        let last = format!(
+            "{} dispatches, {} of which wait for earlier ones ({} if every tensor had a buffer of its own)",
+            program.launches().len(),
+            waits.by_buffers,
+            waits.by_tensors,
+        );
+        Ok(lines.chain([last]).collect())
     }
 }
 

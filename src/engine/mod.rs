@@ -144,6 +144,8 @@ pub struct Engine {
     /// Events that came while somebody waited for another sequence.
     kept: Vec<Event>,
     pace: Pace,
+    /// When the last pass ended.
+    landed: Instant,
 }
 
 impl Engine {
@@ -171,6 +173,7 @@ impl Engine {
             next_id: 0,
             kept: Vec::new(),
             pace: Pace::new(options.chunk, model.gpu.caps().software()),
+            landed: Instant::now(),
             model,
             options,
         })
@@ -350,7 +353,6 @@ impl Engine {
 
     /// Submits one pass over what the running sequences have to do. False if there is nothing.
     fn submit_pass(&mut self, events: &mut Vec<Event>, budget: Duration) -> Result<bool> {
-        let start = Instant::now();
         let most = self.pace.chunk(budget).max(self.options.n_slots);
         let mut data = StepData::default();
         let mut outputs_of = Vec::new();
@@ -410,6 +412,8 @@ impl Engine {
         let key = self.prepare(bucket, self.options.n_slots, Head::Sample { greedy })?;
         let (program, pass) = &self.programs[&key];
         let gpu = &self.model.gpu;
+        // Compiling a program is no part of a pass's time.
+        let start = Instant::now();
         self.memory.write(gpu, &data);
         let mut submission = gpu.begin();
         submission.replay(&program.plan, &sizes);
@@ -465,7 +469,9 @@ impl Engine {
         }
         let bytes = flight.readback.wait(&self.model.gpu)?;
         self.spare.push(flight.readback);
-        self.pace.landed(flight.n_tokens, flight.start.elapsed());
+        // The device began when the pass before this one had ended.
+        self.pace.landed(flight.n_tokens, flight.start.max(self.landed).elapsed());
+        self.landed = Instant::now();
         for (i, &sequence) in flight.sequences.iter().enumerate() {
             // Gone if it ended while this pass was in flight.
             let Some(at) = self.running.iter().position(|s| s.id == sequence) else { continue };

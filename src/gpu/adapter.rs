@@ -73,6 +73,12 @@ pub struct Caps {
     /// The sizes a subgroup may have; both 0 where the device has no subgroups.
     pub subgroup_min: u32,
     pub subgroup_max: u32,
+    /// The size of the square matrices of f16 that the device multiplies and sums in f32; 0 where it has
+    /// none.
+    pub cooperative: u32,
+    /// Whether packed dot products of bytes are measured to be much faster than multiply-adds of f32; see
+    /// [`crate::kernels::probed`].
+    pub int8_dot: bool,
     /// Timestamps between dispatches.
     pub timestamps: bool,
     /// Bytes of one binding, and of one buffer.
@@ -165,7 +171,19 @@ pub(super) fn summary(info: &wgpu::AdapterInfo) -> AdapterSummary {
     }
 }
 
-pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
+/// The largest size of cooperative matrices that kernels use, of those that the adapter lists.
+pub(super) fn cooperative(adapter: &wgpu::Adapter) -> u32 {
+    let usable = |p: &wgpu::CooperativeMatrixProperties| {
+        p.m_size == p.n_size
+            && p.n_size == p.k_size
+            && (p.ab_type, p.cr_type) == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32)
+    };
+    let sizes = adapter.cooperative_matrix_properties().into_iter().filter(usable).map(|p| p.m_size);
+    sizes.max().unwrap_or(0)
+}
+
+/// `cooperative`: the size of cooperative matrices, where the device was opened with them.
+pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device, cooperative: u32) -> Caps {
     let limits = device.limits();
     let features = device.features();
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
@@ -173,6 +191,8 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
         class: if info.device_type == wgpu::DeviceType::Cpu { Class::Software } else { Class::Gpu },
         subgroup_min: if subgroups { info.subgroup_min_size } else { 0 },
         subgroup_max: if subgroups { info.subgroup_max_size } else { 0 },
+        cooperative: if subgroups && features.contains(COOPERATIVE) { cooperative } else { 0 },
+        int8_dot: false,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         binding_bytes_max: limits.max_storage_buffer_binding_size,
         buffer_bytes_max: limits.max_buffer_size,
@@ -185,6 +205,10 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
             && limits.max_storage_textures_per_shader_stage >= 4,
     }
 }
+
+/// What kernels with cooperative matrices need.
+pub(super) const COOPERATIVE: wgpu::Features =
+    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16);
 
 fn rank(kind: wgpu::DeviceType) -> u8 {
     match kind {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
 use super::pipeline::Pipeline;
@@ -22,13 +22,15 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Gpu {
     shared: Arc<Shared>,
+    caps: Arc<Caps>,
 }
 
 struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter: AdapterSummary,
-    caps: Caps,
+    /// Whether the device is fast at dot products of bytes, once that was measured.
+    int8_dot: OnceLock<bool>,
     validate: bool,
     /// The first error that no scope caught, or the loss of the device. Reported by the next call.
     failure: Arc<Mutex<Option<Error>>>,
@@ -70,7 +72,7 @@ impl Gpu {
                 limits.max_immediate_size
             )));
         }
-        Ok(wrap(device, queue, info, &Options::default(), false))
+        Ok(wrap(device, queue, info, &Options::default(), None))
     }
 
     /// The features and limits that [`Gpu::from_device`] asks of an application's device.
@@ -83,7 +85,22 @@ impl Gpu {
     }
 
     pub fn caps(&self) -> &Caps {
-        &self.shared.caps
+        &self.caps
+    }
+
+    /// The same device, for which kernels are chosen by `caps`.
+    pub fn with_caps(&self, caps: Caps) -> Gpu {
+        Gpu { shared: self.shared.clone(), caps: Arc::new(caps) }
+    }
+
+    /// Whether the device is fast at dot products of bytes, if that was measured.
+    pub fn int8_dot(&self) -> Option<bool> {
+        self.shared.int8_dot.get().copied()
+    }
+
+    /// Notes what was measured, and returns what was noted first.
+    pub fn set_int8_dot(&self, fast: bool) -> bool {
+        *self.shared.int8_dot.get_or_init(|| fast)
     }
 
     pub fn device(&self) -> &wgpu::Device {
@@ -197,28 +214,39 @@ fn open(options: &Options) -> Result<Gpu> {
     if !missing.is_empty() {
         return Err(Error::Adapter(format!("{} lacks {missing:?}, which the kernels need", info.name)));
     }
+    let cooperative = adapter::cooperative(&adapter);
+    let mut features = wanted_features(&adapter);
+    let mut experimental = wgpu::ExperimentalFeatures::disabled();
+    if cooperative > 0 && adapter.features().contains(adapter::COOPERATIVE) {
+        features |= adapter::COOPERATIVE;
+        // SAFETY: of the experimental features only cooperative matrices are used, in kernels that are
+        // checked against their twins wherever an adapter has them.
+        experimental = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("aquatint"),
-        required_features: wanted_features(&adapter),
+        required_features: features,
+        experimental_features: experimental,
         required_limits: adapter.limits(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
         .map_err(|error| Error::Adapter(format!("{}: cannot open the device: {error}", info.name)))?;
-    Ok(wrap(device, queue, &info, options, true))
+    Ok(wrap(device, queue, &info, options, Some(cooperative)))
 }
 
+/// `own`: the size of cooperative matrices, if the device was opened here.
 fn wrap(
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: &wgpu::AdapterInfo,
     options: &Options,
-    own_callbacks: bool,
+    own: Option<u32>,
 ) -> Gpu {
     let failure = Arc::new(Mutex::new(None));
     // An application that brought its device keeps its own callbacks.
-    if own_callbacks {
+    if own.is_some() {
         let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&uncaptured).get_or_insert(Error::Gpu(format!("the device reports: {error}")));
@@ -233,8 +261,9 @@ fn wrap(
         });
     }
     let cache = options.pipeline_cache.as_ref().and_then(|folder| open_cache(&device, info, folder));
+    let caps = Arc::new(adapter::caps(info, &device, own.unwrap_or(0)));
     let shared = Shared {
-        caps: adapter::caps(info, &device),
+        int8_dot: OnceLock::new(),
         adapter: adapter::summary(info),
         device,
         queue,
@@ -243,7 +272,7 @@ fn wrap(
         pipelines: Mutex::default(),
         cache,
     };
-    Gpu { shared: Arc::new(shared) }
+    Gpu { shared: Arc::new(shared), caps }
 }
 
 fn open_cache(

@@ -47,6 +47,8 @@ pub enum Extent {
     Fixed(u32),
     /// One workgroup per `per` of a count, rounded up.
     Per(Size, u32),
+    /// One workgroup where a count is above this; none otherwise, so that the dispatch is left out.
+    Above(Size, u32),
 }
 
 impl Extent {
@@ -54,6 +56,7 @@ impl Extent {
         match *self {
             Extent::Fixed(n) => n,
             Extent::Per(size, per) => sizes.get(size).div_ceil(per),
+            Extent::Above(size, limit) => u32::from(sizes.get(size) > limit),
         }
     }
 }
@@ -141,6 +144,12 @@ impl Step {
     }
 }
 
+/// Tokens up to which a whole plan is short.
+const FEW_TOKENS: u32 = 16;
+
+/// Dispatches of many tokens in one submission: about 8 layers.
+const STEPS_MAX: usize = 64;
+
 /// Plans to run one after another in one submission.
 pub struct Submission<'a> {
     encoder: wgpu::CommandEncoder,
@@ -162,8 +171,18 @@ impl Gpu {
 }
 
 impl Submission<'_> {
+    /// Replays a plan. Where many tokens make its dispatches long, parts of it are submitted on the way:
+    /// drivers reset a device that is seconds at one submission.
     pub fn replay(&mut self, plan: &Plan, sizes: &Sizes) {
-        self.replay_steps(&plan.steps, sizes);
+        if sizes.n_tokens <= FEW_TOKENS || self.gpu.caps().software() {
+            return self.replay_steps(&plan.steps, sizes);
+        }
+        for part in plan.steps.chunks(STEPS_MAX) {
+            self.replay_steps(part, sizes);
+            let next = self.gpu.device().create_command_encoder(&Default::default());
+            let part = std::mem::replace(&mut self.encoder, next);
+            self.gpu.queue().submit([part.finish()]);
+        }
     }
 
     pub fn replay_steps<'s>(&mut self, steps: impl IntoIterator<Item = &'s Step>, sizes: &Sizes) {

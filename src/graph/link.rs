@@ -41,6 +41,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("band"),
     wgsl!("block"),
     wgsl!("bytes"),
+    wgsl!("fade"),
     wgsl!("halves"),
     wgsl!("levels"),
     wgsl!("nibbles"),
@@ -140,7 +141,7 @@ pub fn link(
     if has_params {
         linked.push("var<immediate> params: Params;", "config", 1);
     }
-    let linked = unroll(linked, config)?;
+    let linked = unroll(linked.with_directives(), config)?;
     let stem = root.path.rsplit('/').next().unwrap_or(root.path);
     let entry = stem.trim_end_matches(".wgsl").to_owned();
     Ok(gpu::Source { label: label.to_owned(), wgsl: linked.text, entry, origins: linked.origins })
@@ -153,7 +154,24 @@ struct Linked {
     origins: Vec<(&'static str, u32)>,
 }
 
+/// Words of a text, and the directive that allows them.
+const DIRECTIVES: &[(&str, &str)] =
+    &[("<f16", "enable f16;"), ("coop_mat", "enable wgpu_cooperative_matrix;")];
+
 impl Linked {
+    /// The text behind the directives that it needs.
+    fn with_directives(self) -> Linked {
+        let mut out = Linked::default();
+        for (word, directive) in DIRECTIVES {
+            if self.text.contains(word) {
+                out.push(directive, "config", 1);
+            }
+        }
+        out.text.push_str(&self.text);
+        out.origins.extend(self.origins);
+        out
+    }
+
     fn push(&mut self, line: &str, path: &'static str, number: u32) {
         self.text.push_str(line);
         self.text.push('\n');

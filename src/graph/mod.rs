@@ -4,6 +4,7 @@
 //! [`Graph`]; [`Graph::build`] links their shaders, places temporaries in scratch memory and gives a
 //! [`Program`], whose plan is replayed on the GPU and whose launches can be replayed on the twins.
 
+mod hazards;
 mod images;
 mod kernel;
 mod link;
@@ -14,6 +15,7 @@ mod scratch;
 mod twin;
 mod weight;
 
+pub use hazards::Waits;
 pub use kernel::{Case, Inputs, Kernel, Role};
 pub use link::{ConfigValue, Wgsl, link};
 pub use params::Field;

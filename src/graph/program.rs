@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::hazards::{self, Touched, Waits};
 use super::record::{Access, Binding, Graph, Launch, Storage, Tensor, WeightArgument};
 use super::scratch::{Scratch, place};
 use super::twin::{Call, Compared};
 use crate::error::{Error, Result};
-use crate::gpu::{Bound, Gpu, Image, Plan, Sizes, Slice, Source, Step};
+use crate::gpu::{Bound, Buffer, Gpu, Image, Plan, Sizes, Slice, Source, Step};
 
 /// A recorded graph with its plan.
 pub struct Program {
@@ -20,6 +21,8 @@ pub struct Program {
     /// Of tensors that are images, by id.
     images: HashMap<usize, Image>,
     names: Vec<String>,
+    /// Whether each tensor is in scratch memory.
+    temporary: Vec<bool>,
 }
 
 /// The outcome of one launch compared with its twin.
@@ -98,6 +101,8 @@ impl Graph {
         }
         distinct.par_iter().try_for_each(|source| gpu.pipeline(source).map(|_| ()))?;
         let names: Vec<String> = self.tensors.iter().map(|info| info.name.clone()).collect();
+        let temporary = self.tensors.iter().map(|info| matches!(info.storage, Storage::Temporary { .. }));
+        let temporary = temporary.collect();
         let mut plan = Plan::default();
         for (launch, source) in self.launches.iter().zip(&sources) {
             let pipeline = gpu.pipeline(source)?;
@@ -112,8 +117,15 @@ impl Graph {
                 launch.grid,
             )?);
         }
-        Ok(Program { plan, launches: self.launches, slices, images, names })
+        Ok(Program { plan, launches: self.launches, slices, images, names, temporary })
     }
+}
+
+/// What dispatches may have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum Touching {
+    Buffer(Buffer),
+    Tensor(usize),
 }
 
 /// The memory of each argument by group and binding.
@@ -169,6 +181,24 @@ fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result
 impl Program {
     pub fn launches(&self) -> &[Launch] {
         &self.launches
+    }
+
+    /// How often a replay of all launches waits.
+    pub fn waits(&self) -> Waits {
+        let touched = |launch: &Launch, what: &dyn Fn(&Tensor) -> Touching| -> Touched<Touching> {
+            launch.args.iter().map(|arg| (what(&arg.tensor), arg.access != Access::Read)).collect()
+        };
+        let buffer = |tensor: &Tensor| match self.slice(*tensor) {
+            Some(slice) => Touching::Buffer(slice.buffer.clone()),
+            None => Touching::Tensor(tensor.id),
+        };
+        let tensor = |tensor: &Tensor| match self.temporary[tensor.id] {
+            true => Touching::Tensor(tensor.id),
+            false => buffer(tensor),
+        };
+        let by_buffers: Vec<_> = self.launches.iter().map(|launch| touched(launch, &buffer)).collect();
+        let by_tensors: Vec<_> = self.launches.iter().map(|launch| touched(launch, &tensor)).collect();
+        Waits { by_buffers: hazards::count(&by_buffers), by_tensors: hazards::count(&by_tensors) }
     }
 
     /// The memory of a tensor, if any launch uses it.

@@ -1,10 +1,16 @@
 //! Fused attention over the paged cache. The maths is in `shaders/attention.wgsl`.
 
+use std::ops::Range;
+
+use super::attention_split;
+use super::attention_tile;
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
-use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
+use crate::graph::{
+    Access, Binding, Call, Case, Dtype, Graph, Kernel, LaunchBuilder, Rows, Tensor, params, wgsl,
+};
 
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
@@ -109,6 +115,13 @@ pub struct Attention {
 /// Query heads of a cluster: more would not fit its registers.
 const HEADS_MAX: usize = 4;
 
+/// The most query heads of a cluster that share keys and values, `most` at most.
+pub(super) fn heads_of_cluster(p: &Attention, most: usize) -> usize {
+    let group = p.n_heads / p.n_kv_heads;
+    let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
+    (1..=most.min(HEADS_MAX)).rev().find(fits).unwrap_or(1)
+}
+
 /// Records causal attention of `q` over the cache and returns the result, stored as `dtype`.
 ///
 /// Shapes: `q` (scaled already) and the result: (n_tokens, n_heads * head_dim).
@@ -120,6 +133,12 @@ pub fn attention(
     p: &Attention,
     dtype: Dtype,
 ) -> Result<Tensor> {
+    if let Some(split) = attention_split::choose(g.caps(), q.n_rows(), p) {
+        return attention_split::record(g, q, batch, kv, p, dtype, split);
+    }
+    if let Some(row_lanes) = attention_tile::choose(g.caps(), q.n_rows()) {
+        return attention_tile::record(g, q, batch, kv, p, dtype, row_lanes);
+    }
     let cluster = roles::cluster(g.caps());
     // Clusters that share barriers must all run as often, which one per workgroup does.
     let clusters = if g.caps().software() || cluster == "shared" { 1 } else { 4 };
@@ -127,7 +146,7 @@ pub fn attention(
 }
 
 #[expect(clippy::too_many_arguments, reason = "the two last are the variants that tests walk")]
-fn record(
+pub(super) fn record(
     g: &mut Graph,
     q: Tensor,
     batch: &Batch,
@@ -138,44 +157,16 @@ fn record(
     clusters: u32,
 ) -> Result<Tensor> {
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
-    let group = p.n_heads / p.n_kv_heads;
-    let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
-    let heads = (1..=HEADS_MAX).rev().find(fits).unwrap_or(1);
-    let (biases, reach) = match p.bias {
-        Bias::None => (g.none(), 0),
-        Bias::Alibi => (alibi_slopes(g, p.n_heads), 0),
-        Bias::Relative { table, reach } => {
-            g.expect(table, 1, p.n_heads * (2 * reach + 1))?;
-            (table, reach)
-        }
-    };
+    let heads = heads_of_cluster(p, HEADS_MAX);
+    let (biases, reach) = biases(g, p)?;
     let y = g.activations("attention", q.rows, p.n_heads * p.head_dim, dtype);
-    g.launch(&ATTENTION)
-        .role(&KV_READ, kv.role())
-        .role(&CLUSTER, cluster)
-        .role(&MASK, p.pattern.name())
-        .role(&REAL, roles::real_name(dtype))
-        .config("ALIBI", matches!(p.bias, Bias::Alibi))
+    let launch = g.launch(&ATTENTION).role(&CLUSTER, cluster);
+    configure(launch, p, kv, dtype)
         .config("CLUSTERS", clusters)
-        .config("GROUP", group as u32)
         .config("HEADS", heads as u32)
-        .config("HEAD_DIM", p.head_dim as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
-        .config("RELATIVE", matches!(p.bias, Bias::Relative { .. }))
-        .config("SOFT_CAP", p.soft_cap.is_some())
         .config("WG_SIZE", 8 * clusters)
-        .params(&AttentionParams {
-            n_tokens: q.n_rows() as u32,
-            n_heads: p.n_heads as u32,
-            n_kv_heads: p.n_kv_heads as u32,
-            max_pages: batch.max_pages as u32,
-            window: p.window.unwrap_or(u32::MAX),
-            soft_cap: p.soft_cap.unwrap_or(1.0),
-            after: p.after,
-            reach: reach as u32,
-            stride: p.pattern.params().0,
-            summary: p.pattern.params().1,
-        })
+        .params(&params_of(q, batch, p, reach))
         .patch_rows("n_tokens", q)
         .read(q)
         .read(batch.positions)
@@ -192,6 +183,51 @@ fn record(
     Ok(y)
 }
 
+/// The values that scores get, and their reach.
+pub(super) fn biases(g: &mut Graph, p: &Attention) -> Result<(Tensor, usize)> {
+    Ok(match p.bias {
+        Bias::None => (g.none(), 0),
+        Bias::Alibi => (alibi_slopes(g, p.n_heads), 0),
+        Bias::Relative { table, reach } => {
+            g.expect(table, 1, p.n_heads * (2 * reach + 1))?;
+            (table, reach)
+        }
+    })
+}
+
+/// The roles and numbers that every attention kernel has.
+pub(super) fn configure<'g>(
+    launch: LaunchBuilder<'g>,
+    p: &Attention,
+    kv: &Kv,
+    dtype: Dtype,
+) -> LaunchBuilder<'g> {
+    launch
+        .role(&KV_READ, kv.role())
+        .role(&MASK, p.pattern.name())
+        .role(&REAL, roles::real_name(dtype))
+        .config("ALIBI", matches!(p.bias, Bias::Alibi))
+        .config("GROUP", (p.n_heads / p.n_kv_heads) as u32)
+        .config("HEAD_DIM", p.head_dim as u32)
+        .config("RELATIVE", matches!(p.bias, Bias::Relative { .. }))
+        .config("SOFT_CAP", p.soft_cap.is_some())
+}
+
+pub(super) fn params_of(q: Tensor, batch: &Batch, p: &Attention, reach: usize) -> AttentionParams {
+    AttentionParams {
+        n_tokens: q.n_rows() as u32,
+        n_heads: p.n_heads as u32,
+        n_kv_heads: p.n_kv_heads as u32,
+        max_pages: batch.max_pages as u32,
+        window: p.window.unwrap_or(u32::MAX),
+        soft_cap: p.soft_cap.unwrap_or(1.0),
+        after: p.after,
+        reach: reach as u32,
+        stride: p.pattern.params().0,
+        summary: p.pattern.params().1,
+    }
+}
+
 /// 2^(-8 i / n) for the largest power of two n within n_heads; heads beyond take every second slope of
 /// 2 n heads.
 fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
@@ -202,70 +238,133 @@ fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
     g.external("slopes", 1, n_heads, Dtype::F32, Binding::Host(std::sync::Arc::new(words)))
 }
 
-fn twin(call: &mut Call) -> Result<()> {
+/// What a twin knows of an attention launch, whose first six arguments are those of `attention`.
+pub(super) struct Heads {
+    p: AttentionParams,
+    head_dim: usize,
+    capped: bool,
+    alibi: bool,
+    relative: bool,
+    pattern: Pattern,
+    q: Vec<f64>,
+    positions: Vec<u32>,
+    slots: Vec<u32>,
+    pages: Vec<u32>,
+    biases: Vec<f64>,
+    limits: Vec<u32>,
+    k: Vec<f64>,
+    v: Vec<f64>,
+}
+
+/// The softmax sums of a head over a span of positions.
+pub(super) struct Span {
+    /// The largest score; -1e30 where no position is seen.
+    pub largest: f64,
+    pub total: f64,
+    /// (head_dim): the weighted sum of the values, and of their magnitudes.
+    pub out: Vec<f64>,
+    pub out_size: Vec<f64>,
+    /// The size of the numbers that scores are summed from: an error of a score is one of its weight.
+    pub size: f64,
+}
+
+impl Heads {
+    /// `keys`: which argument the keys are; the values follow.
+    pub fn new(call: &Call, p: AttentionParams, keys: usize) -> Result<Heads> {
+        Ok(Heads {
+            p,
+            head_dim: call.config_usize("HEAD_DIM")?,
+            capped: call.config("SOFT_CAP")? != 0.0,
+            alibi: call.config("ALIBI")? != 0.0,
+            relative: call.config("RELATIVE")? != 0.0,
+            pattern: match call.role("mask") {
+                "strided" => Pattern::Strided { stride: p.stride },
+                "fixed" => Pattern::Fixed { stride: p.stride, summary: p.summary },
+                _ => Pattern::Dense,
+            },
+            q: call.floats(0),
+            positions: call.words(1).to_vec(),
+            slots: call.words(2).to_vec(),
+            pages: call.words(3).to_vec(),
+            biases: call.floats(4),
+            limits: call.words(5).to_vec(),
+            k: call.floats(keys),
+            v: call.floats(keys + 1),
+        })
+    }
+
+    /// The positions that a token may see, or `None` for a token without a sequence.
+    pub fn range(&self, t: usize) -> Option<Range<usize>> {
+        let position = self.positions[t] as usize;
+        let first = (position + 1).saturating_sub(self.p.window as usize);
+        let last = (self.limits[t] as usize).min(position + self.p.after as usize);
+        (self.slots[t] != NO_SLOT).then_some(first..last + 1)
+    }
+
+    pub fn span(&self, t: usize, head: usize, range: Range<usize>) -> Span {
+        let (p, head_dim, biases) = (&self.p, self.head_dim, &self.biases);
+        let (n_heads, n_kv_heads, reach) = (p.n_heads as usize, p.n_kv_heads as usize, p.reach as isize);
+        let (position, slot) = (self.positions[t] as usize, self.slots[t] as usize);
+        let query = &self.q[(t * n_heads + head) * head_dim..][..head_dim];
+        let row = |at: usize| {
+            let page = self.pages[slot * p.max_pages as usize + at / PAGE] as usize;
+            let kv_head = head / (n_heads / n_kv_heads);
+            ((page * n_kv_heads + kv_head) * PAGE + at % PAGE) * head_dim
+        };
+        let mut size = 1.0f64;
+        let seen: Vec<usize> = range.filter(|&at| self.pattern.sees(position, at)).collect();
+        let scores: Vec<f64> = seen
+            .iter()
+            .map(|&at| {
+                let key = &self.k[row(at)..][..head_dim];
+                let terms = query.iter().zip(key).map(|(a, b)| a * b);
+                size = size.max(terms.clone().map(f64::abs).sum());
+                let s: f64 = terms.sum();
+                let cap = f64::from(p.soft_cap);
+                let s = if self.capped { cap * (s / cap).tanh() } else { s };
+                let bias = if self.alibi {
+                    biases[head] * at as f64
+                } else if self.relative {
+                    let ahead = (at as isize - position as isize).clamp(-reach, reach) + reach;
+                    biases[head * (2 * reach as usize + 1) + ahead as usize]
+                } else {
+                    0.0
+                };
+                size = size.max(bias.abs());
+                s + bias
+            })
+            .collect();
+        let largest = scores.iter().fold(-1e30, |m: f64, s| m.max(*s));
+        let (mut out, mut out_size) = (vec![0.0; head_dim], vec![0.0; head_dim]);
+        let mut total = 0.0;
+        for (&at, s) in seen.iter().zip(&scores) {
+            let w = (s - largest).exp();
+            total += w;
+            for (c, value) in self.v[row(at)..][..head_dim].iter().enumerate() {
+                out[c] += w * value;
+                out_size[c] += w * value.abs();
+            }
+        }
+        Span { largest, total, out, out_size, size }
+    }
+}
+
+pub(super) fn twin(call: &mut Call) -> Result<()> {
     let p: AttentionParams = call.params();
-    let head_dim = call.config_usize("HEAD_DIM")?;
-    let capped = call.config("SOFT_CAP")? != 0.0;
-    let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
-    let (q, k, v, mut y) = (call.floats(0), call.floats(7), call.floats(8), call.floats(6));
-    let (alibi, relative) = (call.config("ALIBI")? != 0.0, call.config("RELATIVE")? != 0.0);
-    let biases = call.floats(4);
-    let reach = p.reach as isize;
-    let pattern = match call.role("mask") {
-        "strided" => Pattern::Strided { stride: p.stride },
-        "fixed" => Pattern::Fixed { stride: p.stride, summary: p.summary },
-        _ => Pattern::Dense,
-    };
+    let heads = Heads::new(call, p, 7)?;
+    let mut y = call.floats(6);
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
-    for t in 0..p.n_tokens as usize {
-        let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
+    let (n_heads, head_dim) = (heads.p.n_heads as usize, heads.head_dim);
+    for t in 0..heads.p.n_tokens as usize {
         for head in 0..n_heads {
             let base = (t * n_heads + head) * head_dim;
             y[base..base + head_dim].fill(0.0);
             scales[base..base + head_dim].fill(0.0);
-            if slot == NO_SLOT {
-                continue;
-            }
-            let query = &q[base..base + head_dim];
-            let first = (position + 1).saturating_sub(p.window as usize);
-            let last = (call.words(5)[t] as usize).min(position + p.after as usize);
-            let row = |at: usize| {
-                let page = call.words(3)[slot as usize * p.max_pages as usize + at / PAGE] as usize;
-                let kv_head = head / (n_heads / n_kv_heads);
-                ((page * n_kv_heads + kv_head) * PAGE + at % PAGE) * head_dim
-            };
-            let mut size = 1.0f64;
-            let seen: Vec<usize> = (first..=last).filter(|&at| pattern.sees(position, at)).collect();
-            let scores: Vec<f64> = seen
-                .iter()
-                .map(|&at| {
-                    let key = &k[row(at)..][..head_dim];
-                    let terms = query.iter().zip(key).map(|(a, b)| a * b);
-                    size = size.max(terms.clone().map(f64::abs).sum());
-                    let s: f64 = terms.sum();
-                    let s =
-                        if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s };
-                    let bias = if alibi {
-                        biases[head] * at as f64
-                    } else if relative {
-                        let ahead = (at as isize - position as isize).clamp(-reach, reach) + reach;
-                        biases[head * (2 * reach as usize + 1) + ahead as usize]
-                    } else {
-                        0.0
-                    };
-                    size = size.max(bias.abs());
-                    s + bias
-                })
-                .collect();
-            let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
-            let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
-            let total: f64 = weights.iter().sum();
-            for (&at, w) in seen.iter().zip(&weights) {
-                for (c, value) in v[row(at)..][..head_dim].iter().enumerate() {
-                    y[base + c] += w / total * value;
-                    // An error of a score is an error of its weight; scores err by eps * size.
-                    scales[base + c] += w / total * value.abs() * size;
-                }
+            let Some(range) = heads.range(t) else { continue };
+            let span = heads.span(t, head, range);
+            for c in 0..head_dim {
+                y[base + c] = span.out[c] / span.total;
+                scales[base + c] = span.out_size[c] / span.total * span.size;
             }
         }
     }
@@ -273,67 +372,92 @@ fn twin(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// The rest of what a case of attention chooses: the window, the cap, how the cache and the result are
+/// stored.
+pub(super) type Kind = (Option<u32>, Option<f32>, Dtype, Dtype);
+
+/// A (position, slot) of each token of a step, and the same of a prompt of 41 tokens beside a few others.
+pub(super) const STEP: fn() -> Vec<(u32, u32)> =
+    || vec![(0, 0), (33, 1), (599, 2), (31, NO_SLOT), (256, 1), (9, 0)];
+pub(super) const PROMPT: fn() -> Vec<(u32, u32)> = || {
+    let prompt = (50..91).map(|position| (position, 1));
+    [(599, 2)].into_iter().chain(prompt).chain([(5, NO_SLOT), (3, 0), (4, 0), (0, 0)]).collect()
+};
+
+/// Records attention over random sequences of up to 600 positions; `record` gets what `attention` does.
+/// `shape`: heads, kv heads, dimensions of a head.
+pub(super) fn attention_case(
+    variant: String,
+    shape: [usize; 3],
+    (window, soft_cap, dtype, real): Kind,
+    tokens: fn() -> Vec<(u32, u32)>,
+    record: impl Fn(&mut Graph, Tensor, &Batch, &Kv, &Attention, Dtype) -> Result<Tensor> + Send + Sync + 'static,
+) -> Case {
+    // Eight heads see by strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
+    let after = if shape == [3, 3, 96] { 9 } else { 0 };
+    let [n_heads, n_kv_heads, head_dim] = shape;
+    let name =
+        format!("{n_heads}/{n_kv_heads}x{head_dim} {window:?} {soft_cap:?} {dtype:?} {real:?} {variant}");
+    // The last token is one that the step does not bring.
+    let n_max = tokens().len();
+    let sizes = Sizes { n_tokens: n_max as u32 - 1, n_outputs: 0, n_context: 600 };
+    Case::new(name, sizes, move |g, inputs| {
+        let rows = Rows::up_to(n_max, Size::Tokens);
+        let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
+        let (positions, slots): (Vec<u32>, Vec<u32>) = tokens().into_iter().unzip();
+        let beyond = |(i, &position): (usize, &u32)| {
+            if after > 0 { (position + [20, 2, 8, 0, 14, 0][i % 6]).min(607) } else { position }
+        };
+        let limits = positions.iter().enumerate().map(beyond).collect();
+        let batch = Batch {
+            rows,
+            ids: inputs.words(g, vec![0; n_max]),
+            positions: inputs.words(g, positions),
+            slots: inputs.words(g, slots),
+            pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
+            last_token: inputs.words(g, vec![0; 3]),
+            outputs: inputs.words(g, vec![0]),
+            limits: inputs.words(g, limits),
+            max_pages: 19,
+        };
+        let n_rows = 23 * n_kv_heads * PAGE;
+        let k = inputs.tensor(g, n_rows, head_dim, dtype);
+        let v = inputs.tensor(g, n_rows, head_dim, dtype);
+        let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
+        let bias = match n_heads {
+            3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },
+            6 => Bias::Alibi,
+            _ => Bias::None,
+        };
+        let pattern = match n_heads {
+            8 if window.is_none() => Pattern::Strided { stride: 13 },
+            8 => Pattern::Strided { stride: 32 },
+            2 if window.is_none() => Pattern::Fixed { stride: 30, summary: 3 },
+            2 => Pattern::Fixed { stride: 32, summary: 8 },
+            _ => Pattern::Dense,
+        };
+        let p = Attention {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            window,
+            after,
+            soft_cap,
+            bias,
+            pattern,
+            max_context: 600,
+        };
+        record(g, q, &batch, &kv, &p, real).map(|_| ())
+    })
+}
+
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |shape: [usize; 3],
-                   window: Option<u32>,
-                   soft_cap,
-                   dtype: Dtype,
-                   real,
-                   cluster,
-                   clusters| {
-        // Eight heads see by strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
-        let after = if shape == [3, 3, 96] { 9 } else { 0 };
-        let [n_heads, n_kv_heads, head_dim] = shape;
-        let name = format!(
-            "{n_heads}/{n_kv_heads}x{head_dim} {window:?} {soft_cap:?} {dtype:?} {real:?} {cluster} {clusters}"
-        );
-        let sizes = Sizes { n_tokens: 5, n_outputs: 0, n_context: 600 };
-        cases.push(Case::new(name, sizes, move |g, inputs| {
-            let rows = Rows::up_to(6, Size::Tokens);
-            let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
-            let batch = Batch {
-                rows,
-                ids: inputs.words(g, vec![0; 6]),
-                positions: inputs.words(g, vec![0, 33, 599, 31, 256, 9]),
-                slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 1, 0]),
-                pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
-                last_token: inputs.words(g, vec![0; 3]),
-                outputs: inputs.words(g, vec![0]),
-                limits: inputs.words(
-                    g,
-                    if after > 0 { vec![20, 35, 607, 31, 270, 9] } else { vec![0, 33, 599, 31, 256, 9] },
-                ),
-                max_pages: 19,
-            };
-            let n_rows = 23 * n_kv_heads * PAGE;
-            let k = inputs.tensor(g, n_rows, head_dim, dtype);
-            let v = inputs.tensor(g, n_rows, head_dim, dtype);
-            let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
-            let bias = match n_heads {
-                3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },
-                6 => Bias::Alibi,
-                _ => Bias::None,
-            };
-            let pattern = match n_heads {
-                8 if window.is_none() => Pattern::Strided { stride: 13 },
-                8 => Pattern::Strided { stride: 32 },
-                2 if window.is_none() => Pattern::Fixed { stride: 30, summary: 3 },
-                2 => Pattern::Fixed { stride: 32, summary: 8 },
-                _ => Pattern::Dense,
-            };
-            let p = Attention {
-                n_heads,
-                n_kv_heads,
-                head_dim,
-                window,
-                after,
-                soft_cap,
-                bias,
-                pattern,
-                max_context: 600,
-            };
-            record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
+    let mut add = |shape, window, soft_cap, dtype, real, cluster, clusters| {
+        let variant = format!("{cluster} {clusters}");
+        let kind = (window, soft_cap, dtype, real);
+        cases.push(attention_case(variant, shape, kind, STEP, move |g, q, batch, kv, p, real| {
+            record(g, q, batch, kv, p, real, cluster, clusters)
         }));
     };
     let best = roles::cluster(caps);

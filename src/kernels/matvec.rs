@@ -1,9 +1,14 @@
 //! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`.
 
+use super::matmul;
+use super::matmul_coop;
+use super::matmul_i8;
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
-use crate::graph::{Call, Case, Dtype, Graph, Kernel, PackedWeight, Rows, Tensor, params, wgsl};
+use crate::graph::{
+    Call, Case, Dtype, Graph, Kernel, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params, wgsl,
+};
 use crate::tensor::{FORMATS, format};
 
 pub static MATVEC: Kernel = Kernel {
@@ -66,6 +71,15 @@ pub fn linear(
     bias: Option<Tensor>,
     epilogue: Epilogue,
 ) -> Result<Tensor> {
+    if let Some(tile) = matmul_coop::choose(g.caps(), x, weight) {
+        return matmul_coop::record(g, x, weight, bias, epilogue, tile);
+    }
+    if let Some(tile) = matmul_i8::choose(g.caps(), x, weight) {
+        return matmul_i8::record(g, x, weight, bias, epilogue, tile);
+    }
+    if let Some(tile) = matmul::choose(g.caps(), x, weight) {
+        return matmul::record(g, x, weight, bias, epilogue, tile);
+    }
     let shape = choose(g.caps(), x.n_rows());
     record(g, x, weight, bias, epilogue, shape)
 }
@@ -84,14 +98,30 @@ fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     }
 }
 
-pub(super) fn record(
+/// Where the result of a product goes.
+pub(super) struct Output {
+    /// The file that plays `epilogue`.
+    pub role: &'static str,
+    pub activation: Option<Activation>,
+    pub y: Tensor,
+    /// The first row of the weight in y.
+    first: usize,
+    /// From one row of y to the next, in units of the epilogue.
+    y_pitch: usize,
+    /// Whether the product writes all of y.
+    whole: bool,
+}
+
+/// Checks shapes and makes the tensor that `epilogue` writes. `in_pairs`: neighbouring lanes finish
+/// neighbouring groups.
+pub(super) fn output(
     g: &mut Graph,
     x: Tensor,
     weight: &PackedWeight,
     bias: Option<Tensor>,
     epilogue: Epilogue,
-    shape: Shape,
-) -> Result<Tensor> {
+    in_pairs: bool,
+) -> Result<Output> {
     g.expect_quads(x)?;
     let (n_rows, n_columns) = (weight.n_rows, weight.n_columns);
     if x.n_columns != n_columns {
@@ -124,10 +154,8 @@ pub(super) fn record(
                     format!("{n_rows} gated rows are not a multiple of 4"),
                 ));
             }
-            // An element of an image is made of two whole groups, by one cluster.
-            let whole =
-                n_rows.is_multiple_of(8) && shape.groups.is_multiple_of(2) && shape.cluster == "shuffle";
-            let y = match whole {
+            // An element of an image is made of two whole groups.
+            let y = match in_pairs && n_rows.is_multiple_of(8) {
                 true => g.activations(&weight.name, x.rows, n_rows / 2, dtype),
                 false => g.temp(&weight.name, x.rows, n_rows / 2, dtype),
             };
@@ -135,34 +163,57 @@ pub(super) fn record(
         }
     };
     let whole = role == "store" && matches!(epilogue, Epilogue::Store) || activation.is_some();
+    Ok(Output { role, activation, y, first, y_pitch, whole })
+}
+
+impl Output {
+    pub fn params(&self, x: Tensor, chunk: &WeightChunk) -> Matvec {
+        Matvec {
+            n_tokens: x.n_rows() as u32,
+            n_quads: x.n_columns as u32 / 4,
+            n_blocks: chunk.n_blocks as u32,
+            n_groups: chunk.n_rows as u32 / 4,
+            first_group: ((self.first + chunk.first_row) / 4) as u32,
+            y_pitch: self.y_pitch as u32,
+        }
+    }
+
+    /// The epilogue's roles and y, the next binding, in launch `i` of the product.
+    pub fn bind<'g>(&self, launch: LaunchBuilder<'g>, i: usize) -> LaunchBuilder<'g> {
+        let mut launch = launch.role(&EPILOGUE, self.role);
+        if let Some(activation) = self.activation {
+            launch = launch.role(&ACTIVATION, activation.name()).role(&REAL, roles::real_name(self.y.dtype));
+        }
+        // A result in several parts keeps what the earlier launches wrote.
+        if self.whole && i == 0 { launch.write(self.y) } else { launch.update(self.y) }
+    }
+}
+
+pub(super) fn record(
+    g: &mut Graph,
+    x: Tensor,
+    weight: &PackedWeight,
+    bias: Option<Tensor>,
+    epilogue: Epilogue,
+    shape: Shape,
+) -> Result<Tensor> {
+    // Neighbouring lanes finish the two groups of an element.
+    let in_pairs = shape.groups.is_multiple_of(2) && shape.cluster == "shuffle";
+    let out = output(g, x, weight, bias, epilogue, in_pairs)?;
+    // Vectors of 4 sums that a cluster makes, a power of two.
+    let values = shape.groups * shape.cols;
     for (i, chunk) in weight.chunks.iter().enumerate() {
-        let n_groups = chunk.n_rows as u32 / 4;
-        // Vectors of 4 sums that a cluster makes, a power of two.
-        let values = shape.groups * shape.cols;
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
         let tail = match chunk.n_blocks % 8 {
             rest @ (1 | 2 | 4) if g.caps().software() => rest as u32,
             _ => 0,
         };
-        let params = Matvec {
-            n_tokens: x.n_rows() as u32,
-            n_quads: x.n_columns as u32 / 4,
-            n_blocks: chunk.n_blocks as u32,
-            n_groups,
-            first_group: ((first + chunk.first_row) / 4) as u32,
-            y_pitch: y_pitch as u32,
-        };
         let mut launch = g
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
             .role(&INPUT, roles::real_name(x.dtype))
             .role(&CLUSTER, shape.cluster)
-            .role(&EPILOGUE, role);
-        if let Some(activation) = activation {
-            launch = launch.role(&ACTIVATION, activation.name()).role(&REAL, roles::real_name(y.dtype));
-        }
-        launch = launch
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
             .config("GROUPS", shape.groups)
@@ -175,27 +226,37 @@ pub(super) fn record(
             .config("VALUES_4", (values / 8).max(1))
             .config("WG_SIZE", 8 * shape.clusters)
             .config("X_IS_BLOCKS", x.n_columns.is_multiple_of(32))
-            .params(&params)
+            .params(&out.params(x, chunk))
             .patch_rows("n_tokens", x)
             .read(bias.unwrap_or(none))
             .read(x);
-        // A result in several parts keeps what the earlier launches wrote.
-        launch = if whole && i == 0 { launch.write(y) } else { launch.update(y) };
-        let columns = n_groups.div_ceil(shape.groups * shape.clusters);
+        launch = out.bind(launch, i);
+        let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
         launch
             .grid([Extent::Fixed(columns), x.row_extent(shape.cols), Extent::Fixed(1)])
-            .terms(n_columns)
+            .terms(x.n_columns)
             .record()?;
     }
-    Ok(y)
+    Ok(out.y)
 }
 
 fn twin(call: &mut Call) -> Result<()> {
-    let p: Matvec = call.params();
+    // The sums of a format with minimums or offsets cancel inside a block.
+    product(call, 4.0)
+}
+
+/// The twin of all matrix products, whose errors are `coarse` times those of a plain f32 sum.
+pub(super) fn product(call: &mut Call, coarse: f64) -> Result<()> {
+    let (p, x) = (call.params(), call.floats(1));
+    product_of(call, p, &x, coarse)
+}
+
+/// The same of an input that the kernel changes before it multiplies.
+pub(super) fn product_of(call: &mut Call, p: Matvec, x: &[f64], coarse: f64) -> Result<()> {
     let has_bias = call.config("HAS_BIAS")? != 0.0;
     let activation = Activation::by_name(call.role("activation")).unwrap_or(Activation::Identity);
     let epilogue = call.role("epilogue");
-    let (bias, x, mut y) = (call.floats(0), call.floats(1), call.floats(2));
+    let (bias, mut y) = (call.floats(0), call.floats(2));
     let n_columns = 4 * p.n_quads as usize;
     let per_group = if epilogue.starts_with("gated") { 2 } else { 4 };
     let y_pitch = per_group * p.y_pitch as usize;
@@ -231,8 +292,7 @@ fn twin(call: &mut Call) -> Result<()> {
                     _ => (v[i], scale[i]),
                 };
                 y[base + i] = value;
-                // The sums of a format with minimums or offsets cancel inside a block.
-                scales[base + i] = 4.0 * size;
+                scales[base + i] = coarse * size;
             }
         }
     }
@@ -264,6 +324,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
             cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(activation), shape, false));
             cases.push(case(q8, 3, 24, 64, Dtype::F32, Kind::Gated(activation), shape, false));
         }
+        cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Gated(Activation::Silu), shape, false));
         cases.push(case(q8, 2, 28, 64, Dtype::F32, Kind::Residual, shape, false));
         cases.push(case(q8, 2, 28, 64, Dtype::F16, Kind::Bias, shape, false));
         cases.push(case(q8, 2, 40, 64, Dtype::F16, Kind::Chunks, shape, false));
@@ -274,8 +335,9 @@ fn cases(caps: &Caps) -> Vec<Case> {
     cases
 }
 
+/// What a case does with its result.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Store,
     Activate(Activation),
     Gated(Activation),
@@ -295,7 +357,34 @@ fn case(
     shape: Shape,
     images: bool,
 ) -> Case {
-    let name = format!("{} {n_tokens}x{n_rows}x{n_columns} {dtype:?} {kind:?} {shape:?}", format.name);
+    let name = format!("{shape:?}");
+    product_case(
+        name,
+        format,
+        [n_tokens, n_rows, n_columns],
+        dtype,
+        images,
+        kind,
+        move |g, x, weight, bias, epilogue| record(g, x, weight, bias, epilogue, shape),
+    )
+}
+
+/// Records a product on random inputs, in `images` or buffers; `record` gets x, the weight, the bias and the
+/// epilogue.
+#[expect(clippy::too_many_arguments, reason = "a product and the memory it is in")]
+pub(super) fn product_case(
+    variant: String,
+    format: &'static crate::tensor::Format,
+    [n_tokens, n_rows, n_columns]: [usize; 3],
+    dtype: Dtype,
+    images: bool,
+    kind: Kind,
+    record: impl Fn(&mut Graph, Tensor, &PackedWeight, Option<Tensor>, Epilogue) -> Result<Tensor>
+    + Send
+    + Sync
+    + 'static,
+) -> Case {
+    let name = format!("{} {n_tokens}x{n_rows}x{n_columns} {dtype:?} {kind:?} {variant}", format.name);
     let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
     Case::new(name, sizes, move |g, inputs| {
         let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
@@ -315,6 +404,6 @@ fn case(
             Kind::Gated(activation) => Epilogue::Gated { activation, dtype },
             Kind::Residual => Epilogue::Residual { y: inputs.tensor(g, rows, n_rows, Dtype::F32) },
         };
-        record(g, x, &weight, bias, epilogue, shape).map(|_| ())
+        record(g, x, &weight, bias, epilogue).map(|_| ())
     })
 }

@@ -5,6 +5,9 @@
 mod add;
 mod argmax;
 mod attention;
+mod attention_merge;
+mod attention_split;
+mod attention_tile;
 mod check;
 mod embed;
 mod expert_capacity;
@@ -13,11 +16,17 @@ mod gather_rows;
 mod glu;
 mod kv;
 mod layer_norm;
+mod matmul;
+mod matmul_coop;
+mod matmul_i8;
 mod matvec;
+mod matvec_normed;
 mod next_token;
 mod nll;
+mod peak_dot;
 mod peak_fma;
 mod penalise;
+mod quantise_rows;
 mod rms_norm;
 pub mod roles;
 mod rope_kv;
@@ -39,7 +48,9 @@ pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
+pub use matvec_normed::{Input, normed};
 pub use nll::nll;
+pub use peak_dot::probed;
 pub use peak_fma::peak_fma;
 pub use rms_norm::{rms_norm, rms_norm_at};
 pub use roles::Activation;
@@ -57,6 +68,9 @@ pub static ALL: &[&Kernel] = &[
     &add::ADD,
     &argmax::ARGMAX,
     &attention::ATTENTION,
+    &attention_merge::ATTENTION_MERGE,
+    &attention_split::ATTENTION_SPLIT,
+    &attention_tile::ATTENTION_TILE,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
@@ -64,11 +78,17 @@ pub static ALL: &[&Kernel] = &[
     &gather_rows::GATHER_ROWS,
     &glu::GLU,
     &layer_norm::LAYER_NORM,
+    &matmul::MATMUL,
+    &matmul_coop::MATMUL_COOP,
+    &matmul_i8::MATMUL_I8,
     &matvec::MATVEC,
+    &matvec_normed::MATVEC_NORMED,
     &next_token::NEXT_TOKEN,
     &nll::NLL,
+    &peak_dot::PEAK_DOT,
     &peak_fma::PEAK_FMA,
     &penalise::PENALISE,
+    &quantise_rows::QUANTISE_ROWS,
     &rms_norm::RMS_NORM,
     &rope_kv::ROPE_KV,
     &route::ROUTE,

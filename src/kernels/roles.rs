@@ -11,6 +11,43 @@ pub static REAL: Role =
 pub static INPUT: Role =
     Role { name: "input", files: || vec![("f32", wgsl!("input/f32")), ("f16", wgsl!("input/f16"))] };
 
+/// The input of a matrix product, by quads.
+pub static ACTIVATIONS: Role = Role {
+    name: "activations",
+    files: || vec![("f32", wgsl!("activations/f32")), ("f16", wgsl!("activations/f16"))],
+};
+
+/// What a matrix product keeps in workgroup memory.
+pub static TILE: Role =
+    Role { name: "tile", files: || vec![("f32", wgsl!("tile/f32")), ("f16", wgsl!("tile/f16"))] };
+
+/// The size of cooperative matrices.
+pub static COOP: Role = Role {
+    name: "coop",
+    files: || vec![("size_16", wgsl!("coop/size_16")), ("size_8", wgsl!("coop/size_8"))],
+};
+
+/// The bytes of a weight, for products of bytes; by the names of formats.
+pub static QUANTS: Role = Role {
+    name: "quants",
+    files: || {
+        vec![
+            ("Q8_0", wgsl!("quants/q8_0")),
+            ("Q4_0", wgsl!("quants/q4_0")),
+            ("Q4_1", wgsl!("quants/q4_1")),
+            ("Q5_0", wgsl!("quants/q5_0")),
+            ("Q5_1", wgsl!("quants/q5_1")),
+            ("Q2_K", wgsl!("quants/q2_k")),
+            ("Q3_K", wgsl!("quants/q3_k")),
+            ("Q4_K", wgsl!("quants/q4_k")),
+            ("Q5_K", wgsl!("quants/q5_k")),
+            ("Q6_K", wgsl!("quants/q6_k")),
+            ("IQ4_NL", wgsl!("quants/iq4_nl")),
+            ("MXFP4", wgsl!("quants/mxfp4")),
+        ]
+    },
+};
+
 /// How the lanes of a workgroup add up.
 pub static LANES: Role = Role {
     name: "lanes",

@@ -7,7 +7,7 @@ use super::load::{Cross, Ffn, Layer, Linear, Model, NormWeights, OutputHead, Ten
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Size};
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};
-use crate::kernels::{self as k, Batch, Bias, Epilogue, Kv, RopeTable, Sampled, Sampler};
+use crate::kernels::{self as k, Batch, Bias, Epilogue, Input, Kv, RopeTable, Sampled, Sampler};
 
 /// What to do with the output rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,12 +186,14 @@ fn layer(
     x: Tensor,
     real: Dtype,
 ) -> Result<Tensor> {
-    let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), real)?;
-    // In parallel, the feed-forward network reads what attention reads.
-    let parallel = match (d.parallel, &layer.ffn_norm) {
-        (true, Some(weights)) => Some(norm(g, d, x, weights, real)?),
-        (true, None) => Some(h),
-        (false, _) => None,
+    // In parallel, the feed-forward network reads what attention reads, after x has changed.
+    let (h, parallel) = match (d.parallel, &layer.ffn_norm) {
+        (false, _) => (optional_input(g, d, x, layer.attention_norm.as_ref(), real)?, None),
+        (true, own) => {
+            let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), real)?;
+            let own = own.as_ref().map(|weights| norm(g, d, x, weights, real)).transpose()?;
+            (Input::Plain(h), Some(Input::Plain(own.unwrap_or(h))))
+        }
     };
     let bias = match relative {
         Some((table, reach)) => Bias::Relative { table, reach },
@@ -210,7 +212,11 @@ fn layer(
     }
     let h = match parallel {
         Some(h) => h,
-        None => optional_norm(g, d, x, layer.ffn_norm.as_ref(), real)?,
+        // Experts read what the router reads.
+        None if matches!(layer.ffn, Ffn::Experts { .. }) => {
+            Input::Plain(optional_norm(g, d, x, layer.ffn_norm.as_ref(), real)?)
+        }
+        None => optional_input(g, d, x, layer.ffn_norm.as_ref(), real)?,
     };
     feed_forward(g, d, layer, step, x, h, real)
 }
@@ -288,11 +294,11 @@ fn attention(
     step: &Step,
     i: usize,
     bias: Bias,
-    h: Tensor,
+    h: Input,
     real: Dtype,
 ) -> Result<Tensor> {
     let n_columns = (d.n_heads + 2 * d.n_kv_heads) * d.head_dim;
-    let qkv = g.temp("qkv", h.rows, n_columns, Dtype::F32);
+    let qkv = g.temp("qkv", h.rows(), n_columns, Dtype::F32);
     for (j, (part, first)) in layer.qkv.iter().enumerate() {
         let normed = match (&layer.qk_norm, d.qk_norm) {
             (Some((q, k)), QkNorm::Whole) if j < 2 => Some(if j == 0 { q } else { k }),
@@ -300,12 +306,12 @@ fn attention(
         };
         match normed {
             Some(weights) => {
-                let y = linear(g, h, part, Epilogue::Store)?;
+                let y = linear_of(g, h, part, Epilogue::Store)?;
                 let gain = vector(g, &weights.gain, weights.len);
                 k::rms_norm_at(g, y, gain, d.norm.eps(), qkv, *first)?;
             }
             None => {
-                linear(g, h, part, Epilogue::StoreAt { y: qkv, first: *first })?;
+                linear_of(g, h, part, Epilogue::StoreAt { y: qkv, first: *first })?;
             }
         }
     }
@@ -356,29 +362,32 @@ fn feed_forward(
     layer: &Layer,
     step: &Step,
     x: Tensor,
-    h: Tensor,
+    h: Input,
     real: Dtype,
 ) -> Result<Tensor> {
     let activation = d.feed_forward.activation();
     let post = layer.post_ffn_norm.as_ref();
     match &layer.ffn {
         Ffn::Gated { gate_up, down } => {
-            let h = linear(g, h, gate_up, Epilogue::Gated { activation, dtype: real })?;
+            let h = linear_of(g, h, gate_up, Epilogue::Gated { activation, dtype: real })?;
             residual(g, d, x, h, down, post)
         }
         Ffn::GatedApart { gate, up, down } => {
-            let gate = linear(g, h, gate, Epilogue::Store)?;
-            let up = linear(g, h, up, Epilogue::Store)?;
+            let gate = linear_of(g, h, gate, Epilogue::Store)?;
+            let up = linear_of(g, h, up, Epilogue::Store)?;
             let h = k::glu(g, gate, up, activation, real)?;
             residual(g, d, x, h, down, post)
         }
         Ffn::Plain { up, down } => {
-            let h = linear(g, h, up, Epilogue::Activate { activation, dtype: real })?;
+            let h = linear_of(g, h, up, Epilogue::Activate { activation, dtype: real })?;
             residual(g, d, x, h, down, post)
         }
         Ffn::Experts { router, up, down } => {
             let FeedForward::Experts(e) = d.feed_forward else {
                 return Err(Error::Unsupported("experts without a description of them".into()));
+            };
+            let Input::Plain(h) = h else {
+                return Err(Error::Unsupported("experts of an input that was not normalised".into()));
             };
             let scores = k::linear(g, h, router, None, Epilogue::Store)?;
             let routes = k::route(g, scores, e.n_used, e.normalise)?;
@@ -419,6 +428,28 @@ fn residual(
 fn linear(g: &mut Graph, x: Tensor, linear: &Linear, epilogue: Epilogue) -> Result<Tensor> {
     let bias = linear.bias.as_ref().map(|bias| vector(g, bias, linear.weight.n_rows));
     k::linear(g, x, &linear.weight, bias, epilogue)
+}
+
+fn linear_of(g: &mut Graph, x: Input, linear: &Linear, epilogue: Epilogue) -> Result<Tensor> {
+    let bias = linear.bias.as_ref().map(|bias| vector(g, bias, linear.weight.n_rows));
+    x.linear(g, &linear.weight, bias, epilogue)
+}
+
+/// x for products alone, which may normalise it themselves.
+fn optional_input(
+    g: &mut Graph,
+    d: &Decoder,
+    x: Tensor,
+    weights: Option<&NormWeights>,
+    real: Dtype,
+) -> Result<Input> {
+    match (weights, d.norm) {
+        (Some(weights), Norm::Rms { eps }) => {
+            let gain = vector(g, &weights.gain, weights.len);
+            k::normed(g, x, gain, eps, real)
+        }
+        _ => optional_norm(g, d, x, weights, real).map(Input::Plain),
+    }
 }
 
 fn optional_norm(

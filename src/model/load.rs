@@ -216,7 +216,7 @@ impl Model {
         let weight_bytes = loader.n_bytes;
         gpu.wait()?;
         Ok(Model {
-            gpu: gpu.clone(),
+            gpu: crate::kernels::probed(gpu)?,
             title: architecture.title,
             path: path.as_ref().to_owned(),
             decoder,

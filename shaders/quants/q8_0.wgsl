@@ -1,0 +1,15 @@
+// Plays `quants`: Q8_0 as bytes for packed dot products. w = d q
+import package::band::{block_unit, tile_unit};
+import package::halves::one_half;
+import package::weight::{weight_quants, weight_scales};
+
+// Quants 16 * half .. 16 * half + 16 of a block, one per byte, signed.
+fn quants_of(row: u32, block: u32, half: u32, n_blocks: u32) -> vec4<u32> {
+    return weight_quants[tile_unit(row, block, n_blocks, half, 2u)];
+}
+
+// (s of the first half, s of the second, m of the first, m of the second): w = s q + m
+fn scales_of(row: u32, block: u32, n_blocks: u32) -> vec4<f32> {
+    let d = one_half(weight_scales[block_unit(row >> 2u, block, n_blocks)][(row >> 1u) & 1u], row);
+    return vec4<f32>(d, d, 0.0, 0.0);
+}

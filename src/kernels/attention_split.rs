@@ -1,0 +1,254 @@
+//! Attention of a few tokens over long sequences, spans side by side. The maths is in
+//! `shaders/attention_split.wgsl`.
+
+use super::attention::{self, Attention, AttentionParams, Heads, STEP, attention_case};
+use super::attention_merge::{Merge, attention_merge};
+use super::kv::{Batch, Kv};
+use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
+use crate::error::Result;
+use crate::gpu::{Caps, Extent, Size};
+use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Tensor, params, wgsl};
+
+pub static ATTENTION_SPLIT: Kernel = Kernel {
+    name: "attention_split",
+    wgsl: wgsl!("attention_split"),
+    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL],
+    params: SplitParams::LAYOUT,
+    twin,
+    cases,
+};
+
+params! {
+    /// Mirrors `Params` in the shader.
+    pub struct SplitParams {
+        n_tokens: u32,
+        n_heads: u32,
+        n_kv_heads: u32,
+        max_pages: u32,
+        window: u32,
+        soft_cap: f32,
+        after: u32,
+        reach: u32,
+        stride: u32,
+        summary: u32,
+        n_spans: u32,
+    }
+}
+
+/// Positions of a span.
+pub(super) const SPAN: usize = 256;
+
+/// How the heads of a token are shared out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Split {
+    /// Query heads per cluster.
+    heads: usize,
+    /// Clusters per workgroup.
+    clusters: u32,
+    cluster: &'static str,
+}
+
+/// Tokens of a step above which a GPU is busy without splitting.
+const TOKENS_MAX: usize = 8;
+
+/// How to split the attention of a step of up to `n_tokens` tokens, or `None` where it need not be.
+pub(super) fn choose(caps: &Caps, n_tokens: usize, p: &Attention) -> Option<Split> {
+    let cluster = roles::cluster(caps);
+    if p.max_context <= SPAN || n_tokens > TOKENS_MAX {
+        return None;
+    }
+    if caps.software() {
+        // One workgroup of each core works at a time; a few more of them even out.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let heads = attention::heads_of_cluster(p, 4);
+        let workgroups = n_tokens * p.n_heads / heads;
+        let split = Split { heads, clusters: 1, cluster };
+        return (workgroups < WORKGROUPS_PER_CORE * cores).then_some(split);
+    }
+    // Few heads per cluster make many clusters; those of a workgroup share what they read.
+    let heads = attention::heads_of_cluster(p, 2);
+    let clusters = ((p.n_heads / heads) as u32).min(4);
+    Some(Split { heads, clusters, cluster })
+}
+
+/// Workgroups per core from which a software driver, which shares them out beforehand, is busy.
+const WORKGROUPS_PER_CORE: usize = 4;
+
+pub(super) fn record(
+    g: &mut Graph,
+    q: Tensor,
+    batch: &Batch,
+    kv: &Kv,
+    p: &Attention,
+    dtype: Dtype,
+    split: Split,
+) -> Result<Tensor> {
+    g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
+    let n_spans = p.max_context.div_ceil(SPAN);
+    let (biases, reach) = attention::biases(g, p)?;
+    let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
+    let n_partials = q.n_rows() * p.n_heads * n_spans;
+    let partials = g.temp("attention spans", n_partials, p.head_dim + 4, Dtype::F32);
+    let a = attention::params_of(q, batch, p, reach);
+    let groups = (p.n_heads / split.heads) as u32;
+    let launch = g.launch(&ATTENTION_SPLIT).role(&CLUSTER, split.cluster);
+    attention::configure(launch, p, kv, dtype)
+        .config("CLUSTERS", split.clusters)
+        .config("HEADS", split.heads as u32)
+        .config("QUADS", p.head_dim.div_ceil(32) as u32)
+        .config("WG_SIZE", 8 * split.clusters)
+        .params(&SplitParams {
+            n_tokens: a.n_tokens,
+            n_heads: a.n_heads,
+            n_kv_heads: a.n_kv_heads,
+            max_pages: a.max_pages,
+            window: a.window,
+            soft_cap: a.soft_cap,
+            after: a.after,
+            reach: a.reach,
+            stride: a.stride,
+            summary: a.summary,
+            n_spans: n_spans as u32,
+        })
+        .patch_rows("n_tokens", q)
+        .read(q)
+        .read(batch.positions)
+        .read(batch.slots)
+        .read(batch.pages)
+        .read(biases)
+        .read(batch.limits)
+        .update(y)
+        .update(partials)
+        .bind(2, kv.k, Access::Read)
+        .bind(2, kv.v, Access::Read)
+        .grid([
+            Extent::Fixed(groups.div_ceil(split.clusters)),
+            Extent::Per(Size::Context, SPAN as u32),
+            q.row_extent(1),
+        ])
+        .terms(SPAN + p.head_dim)
+        .record()?;
+    let merge = Merge { window: a.window, after: a.after, n_spans, n_heads: p.n_heads, head_dim: p.head_dim };
+    attention_merge(g, partials, batch, &merge, y)?;
+    Ok(y)
+}
+
+fn twin(call: &mut Call) -> Result<()> {
+    let p: SplitParams = call.params();
+    let plain = AttentionParams {
+        n_tokens: p.n_tokens,
+        n_heads: p.n_heads,
+        n_kv_heads: p.n_kv_heads,
+        max_pages: p.max_pages,
+        window: p.window,
+        soft_cap: p.soft_cap,
+        after: p.after,
+        reach: p.reach,
+        stride: p.stride,
+        summary: p.summary,
+    };
+    let heads = Heads::new(call, plain, 8)?;
+    let head_dim = call.config_usize("HEAD_DIM")?;
+    let (mut y, mut partials) = (call.floats(6), call.floats(7));
+    let mut y_scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
+    let mut scales: Vec<f64> = partials.iter().map(|v| v.abs()).collect();
+    let (n_heads, n_spans) = (p.n_heads as usize, p.n_spans as usize);
+    for (t, head) in (0..p.n_tokens as usize).flat_map(|t| (0..n_heads).map(move |head| (t, head))) {
+        let base = (t * n_heads + head) * head_dim;
+        let range = heads.range(t).unwrap_or(0..0);
+        let first = range.start / SPAN * SPAN;
+        if range.end <= first + SPAN {
+            let span = heads.span(t, head, range.clone());
+            for c in 0..head_dim {
+                let total = if range.is_empty() { 1.0 } else { span.total };
+                y[base + c] = span.out[c] / total;
+                y_scales[base + c] = span.out_size[c] / total * span.size;
+            }
+            continue;
+        }
+        for start in (first..range.end).step_by(SPAN) {
+            let span = heads.span(t, head, start.max(range.start)..range.end.min(start + SPAN));
+            let at = ((t * n_heads + head) * n_spans + start / SPAN) * (head_dim + 4);
+            partials[at..at + 4].copy_from_slice(&[span.largest, span.total, 0.0, 0.0]);
+            scales[at..at + 4].copy_from_slice(&[
+                span.size.max(span.largest.abs()),
+                span.total * span.size,
+                0.0,
+                0.0,
+            ]);
+            for c in 0..head_dim {
+                partials[at + 4 + c] = span.out[c];
+                scales[at + 4 + c] = span.out_size[c] * span.size;
+            }
+        }
+    }
+    call.set_with_scales(6, y, y_scales);
+    call.set_with_scales(7, partials, scales);
+    Ok(())
+}
+
+fn cases(caps: &Caps) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |shape, kind, heads, clusters, cluster| {
+        let split = Split { heads, clusters, cluster };
+        cases.push(attention_case(
+            format!("{split:?}"),
+            shape,
+            kind,
+            STEP,
+            move |g, q, batch, kv, p, real| record(g, q, batch, kv, p, real, split),
+        ));
+    };
+    let best = roles::cluster(caps);
+    let (f16, f32) = (Dtype::F16, Dtype::F32);
+    add([9, 3, 64], (None, None, f16, f16), 3, 1, best);
+    add([4, 1, 256], (Some(300), Some(20.0), f32, f32), 2, 2, best);
+    add([2, 2, 80], (None, None, Dtype::F16, f16), 1, 2, best);
+    add([8, 2, 128], (None, None, f16, f32), 2, 4, best);
+    add([3, 3, 96], (None, None, Dtype::Q8, f16), 1, 4, best);
+    add([6, 6, 16], (None, None, f32, f32), 1, 4, best);
+    for cluster in roles::cluster_variants(caps) {
+        add([10, 2, 64], (Some(300), None, f16, f32), 1, 4, cluster);
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::gpu::{Gpu, Options};
+    use crate::graph::{Inputs, Scratch};
+
+    #[test]
+    fn merged_spans_are_the_bits_of_one_cluster() {
+        let gpu = Gpu::open(&Options::default()).expect("an adapter");
+        let cluster = roles::cluster(gpu.caps());
+        for window in [None, Some(300)] {
+            let both = Arc::new(Mutex::new(Vec::new()));
+            let results = both.clone();
+            let kind = (window, None, Dtype::F16, Dtype::F32);
+            let case =
+                attention_case("both".into(), [9, 3, 64], kind, STEP, move |g, q, batch, kv, p, real| {
+                    let whole = attention::record(g, q, batch, kv, p, real, cluster, 1)?;
+                    let split = Split { heads: 1, clusters: 1, cluster };
+                    let spans = record(g, q, batch, kv, p, real, split)?;
+                    g.keep(whole);
+                    g.keep(spans);
+                    results.lock().expect("one thread").extend([whole, spans]);
+                    Ok(spans)
+                });
+            let mut graph = Graph::new(gpu.caps());
+            (case.record)(&mut graph, &mut Inputs::new(1)).expect("a graph");
+            let program = graph.build(&gpu, &mut Scratch::default()).expect("a program");
+            gpu.run(&program.plan, &case.sizes).expect("it runs");
+            let tensors = both.lock().expect("one thread").clone();
+            let n = case.sizes.n_tokens as usize * 9 * 64;
+            let read = |tensor: Tensor| program.read(&gpu, tensor).expect("memory")[..n].to_vec();
+            let (whole, spans) = (read(tensors[0]), read(tensors[1]));
+            assert!(whole.iter().filter(|v| **v != 0.0).count() > n / 2);
+            assert_eq!(whole, spans);
+        }
+    }
+}
