@@ -42,10 +42,10 @@ fn the_kernels_of_gpus_give_what_those_of_software_devices_give() {
         let worst = difference(&found, &expected);
         assert!(worst < 1e-4, "{name}: {worst:.2e}");
 
-        let options =
-            aquatint::engine::GenerateOptions { max_tokens: 12, ignore_end: true, ..Default::default() };
-        let expected = engine.generate_ids(&ids[..30], &options).expect("an answer");
-        assert_eq!(other.generate_ids(&ids[..30], &options).expect("an answer"), expected, "{name}");
+        // Token by token.
+        let options = GenerateOptions { max_tokens: 4, ignore_end: true, ..Default::default() };
+        let expected = engine.generate_ids(&ids[..1], &options).expect("an answer");
+        assert_eq!(other.generate_ids(&ids[..1], &options).expect("an answer"), expected, "{name}");
     }
 }
 
@@ -57,7 +57,8 @@ fn a_decode_step_has_few_dispatches_and_waits_for_what_it_needs() {
     let program = engine.program(1, aquatint::model::Head::Sample { greedy: true }).expect("a program");
     let (n, waits) = (program.launches().len(), program.waits());
     eprintln!("{n} dispatches of {n_layers} layers, {waits:?}");
-    assert!(n <= 9 * n_layers, "{n} dispatches");
+    // Embedding, picking the output's row, its norm, its product, and two that choose the token.
+    assert!(n <= 7 * n_layers + 6, "{n} dispatches");
     // Scratch memory adds no waits: what shares a buffer follows each other anyway.
     assert_eq!(waits.by_buffers, waits.by_tensors);
 }
