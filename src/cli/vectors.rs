@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::common::{self, DeviceArgs};
+use super::vectors_train::Train;
 use crate::error::{Error, Result};
 use crate::vectors::{VectorTable, WordVectors};
 
@@ -29,6 +30,7 @@ pub struct Vectors {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Train(Train),
     /// The words nearest to a word.
     Nearest {
         file: PathBuf,
@@ -44,18 +46,26 @@ enum Command {
         words: Vec<String>,
     },
     /// The cosine of two words.
-    Similarity { file: PathBuf, a: String, b: String },
+    Similarity {
+        file: PathBuf,
+        a: String,
+        b: String,
+    },
 }
 
 impl Vectors {
     pub fn run(&self) -> Result<ExitCode> {
-        let (Command::Nearest { file, .. }
-        | Command::Analogy { file, .. }
-        | Command::Similarity { file, .. }) = &self.command;
+        let file = match &self.command {
+            Command::Train(train) => return train.run(&self.device, self.json),
+            Command::Nearest { file, .. }
+            | Command::Analogy { file, .. }
+            | Command::Similarity { file, .. } => file,
+        };
         let vectors = WordVectors::read(file)?;
         let gpu = self.device.open()?;
         let table = VectorTable::new(&gpu, vectors)?;
         match &self.command {
+            Command::Train(_) => unreachable!(),
             Command::Nearest { word, top, .. } => self.print(&table.nearest(&[word], &[], *top)?),
             Command::Analogy { words, .. } => {
                 let (mut plus, mut minus, mut is_minus) = (Vec::new(), Vec::new(), false);

@@ -5,6 +5,7 @@
 mod add;
 mod argmax;
 mod attention;
+mod cbow;
 mod check;
 mod embed;
 mod expert_capacity;
@@ -14,6 +15,7 @@ mod glu;
 mod kv;
 mod layer_norm;
 mod matvec;
+mod merge_rows;
 mod next_token;
 mod nll;
 mod peak_fma;
@@ -25,11 +27,14 @@ mod rope_scaling;
 mod route;
 mod sample_threshold;
 mod sampling;
+mod skip_gram;
 mod soft_cap;
 mod softmax;
+pub mod tiles;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
+pub use cbow::{cbow, cbow_tile};
 pub use check::{Report, check};
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;
@@ -39,6 +44,7 @@ pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
+pub use merge_rows::merge_rows;
 pub use nll::nll;
 pub use peak_fma::peak_fma;
 pub use rms_norm::{rms_norm, rms_norm_at};
@@ -47,6 +53,7 @@ pub use rope_kv::{RopeKv, RopeTable, rope_kv};
 pub use rope_scaling::{Pairs, Scaling, inv_freq, rope_table};
 pub use route::{Routes, route};
 pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
+pub use skip_gram::{Training, Values, skip_gram, skip_gram_tile};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
 
@@ -57,6 +64,7 @@ pub static ALL: &[&Kernel] = &[
     &add::ADD,
     &argmax::ARGMAX,
     &attention::ATTENTION,
+    &cbow::CBOW,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
@@ -65,6 +73,7 @@ pub static ALL: &[&Kernel] = &[
     &glu::GLU,
     &layer_norm::LAYER_NORM,
     &matvec::MATVEC,
+    &merge_rows::MERGE_ROWS,
     &next_token::NEXT_TOKEN,
     &nll::NLL,
     &peak_fma::PEAK_FMA,
@@ -73,6 +82,7 @@ pub static ALL: &[&Kernel] = &[
     &rope_kv::ROPE_KV,
     &route::ROUTE,
     &sample_threshold::SAMPLE_THRESHOLD,
+    &skip_gram::SKIP_GRAM,
     &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,
 ];
