@@ -22,6 +22,7 @@ mod score;
 mod store;
 mod tokenize;
 mod vectors;
+mod vectors_evaluate;
 mod vectors_train;
 mod verify;
 

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::common::{self, DeviceArgs};
 use crate::error::{Error, Result};
 use crate::vectors::{
-    Checkpoint, Corpus, CorpusReader, FileFormat, Objective, Progress, Sentences, Split, TrainOptions,
-    Trainer, has_pairs,
+    Checkpoint, Corpus, CorpusReader, FileFormat, Objective, Sentences, Split, TrainOptions, Trainer,
+    has_pairs,
 };
 
 /// Trains word vectors: skip-gram with negative sampling (word2vec). Ctrl-C keeps what was learnt.
@@ -148,13 +148,13 @@ impl Train {
         let text_words = n_text as f64 * epochs as f64;
         let bar = progress_bar();
         let start = Instant::now();
-        let (mut progress, mut begun) = (Progress::default(), None);
+        let begun = trainer.progress();
+        let mut progress = begun;
         let mut loss = None;
         while !STOP.load(Ordering::Relaxed) {
             let Some(now) = trainer.step()? else { break };
-            // The first step compiles; a later piece of work gives the speed.
-            let begun = *begun.get_or_insert(now.fraction);
-            let speed = (now.fraction - begun) * text_words / start.elapsed().as_secs_f64().max(1e-9);
+            let speed =
+                (now.fraction - begun.fraction) * text_words / start.elapsed().as_secs_f64().max(1e-9);
             if now.loss.is_finite() {
                 loss = Some(loss.map_or(now.loss, |loss: f64| 0.9 * loss + 0.1 * now.loss));
             }
@@ -184,8 +184,7 @@ impl Train {
                 state.display()
             );
         }
-        let done = progress.fraction - begun.map_or(0.0, |_| self.begun_at(&trainer, progress));
-        let speed = done * text_words / seconds.max(1e-9);
+        let speed = (progress.fraction - begun.fraction) * text_words / seconds.max(1e-9);
         if is_json {
             common::print_json(&json!({
                 "file": self.output,
@@ -209,10 +208,6 @@ impl Train {
             ))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn begun_at(&self, _trainer: &Trainer, _progress: Progress) -> f64 {
-        0.0
     }
 
     fn options(&self) -> TrainOptions {

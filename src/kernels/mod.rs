@@ -31,6 +31,7 @@ mod skip_gram;
 mod soft_cap;
 mod softmax;
 pub mod tiles;
+mod top_k;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
@@ -56,6 +57,7 @@ pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use skip_gram::{Training, Values, skip_gram, skip_gram_tile};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
+pub use top_k::{LOWEST, TOP_K_MAX, Top, top_k};
 
 use crate::graph::Kernel;
 
@@ -85,4 +87,5 @@ pub static ALL: &[&Kernel] = &[
     &skip_gram::SKIP_GRAM,
     &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,
+    &top_k::TOP_K,
 ];

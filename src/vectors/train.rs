@@ -86,7 +86,8 @@ const IN_FLIGHT: usize = 2;
 pub struct Progress {
     /// The share of all epochs that is done.
     pub fraction: f64,
-    /// The mean loss per pair since the last report: of one word that is there and `negative` that are not.
+    /// The mean loss per prediction since the last report: of one word that is there and `negative` that
+    /// are not.
     pub loss: f64,
     pub rate: f64,
 }
@@ -115,10 +116,10 @@ pub struct Trainer {
     /// Words for the device; reused.
     words: Vec<u32>,
     drawn: Vec<Tile>,
-    /// Losses that are on their way, with their number and their pairs.
-    waiting: VecDeque<(Readback, u32)>,
+    /// Losses that are on their way, how many they are and of how many predictions.
+    waiting: VecDeque<(Readback, usize, u32)>,
     spare: Vec<Readback>,
-    /// Sum and pairs of the losses since the last report.
+    /// Sum of the losses and number of predictions since the last report.
     loss: (f64, f64),
 }
 
@@ -225,32 +226,42 @@ impl Trainer {
         let n_batches = n_tiles.div_ceil(self.shape.n_tiles);
         for group in (0..n_batches).step_by(BATCHES) {
             let here = group..(group + BATCHES).min(n_batches);
-            let mut n_pairs = 0;
+            let mut n_predictions = 0;
             for batch in here.clone() {
                 // The tiles of a batch are as far apart as can be.
                 let places = (batch..n_tiles).step_by(n_batches);
                 let n_here = places.len();
                 for (tile, place) in self.drawn.iter_mut().zip(places) {
-                    n_pairs += self.drawer.tile(&piece, place, &self.shape, &mut random, tile);
+                    let pairs = self.drawer.tile(&piece, place, &self.shape, &mut random, tile);
+                    n_predictions += match self.options.objective {
+                        Objective::SkipGram => pairs,
+                        Objective::Cbow => {
+                            tile.inputs.iter().fold(0, |near, (_, bits)| near | bits).count_ones()
+                        }
+                    };
                 }
                 let fraction = self.fraction(n_ids * batch as f64 / n_batches as f64);
                 let rate = self.rate(fraction) as f32;
                 let at = (batch - group) * self.shape.batch();
                 self.packer.pack(&self.drawn[..n_here], rate, &mut self.words[at..at + self.shape.batch()]);
             }
-            self.submit(here.len(), n_pairs)?;
+            self.submit(here.len(), n_predictions)?;
         }
         self.position.piece += 1;
         if self.position.piece == self.n_pieces() {
             self.position = Position { epoch: self.position.epoch + 1, piece: 0 };
         }
-        let fraction = self.fraction(0.0);
-        let (sum, pairs) = std::mem::take(&mut self.loss);
-        let loss = if pairs > 0.0 { sum / pairs } else { f64::NAN };
-        Ok(Some(Progress { fraction, loss, rate: self.rate(fraction) }))
+        let (sum, n) = std::mem::take(&mut self.loss);
+        Ok(Some(Progress { loss: if n > 0.0 { sum / n } else { f64::NAN }, ..self.progress() }))
     }
 
-    fn submit(&mut self, n_batches: usize, n_pairs: u32) -> Result<()> {
+    /// How far training is, without a loss.
+    pub fn progress(&self) -> Progress {
+        let fraction = self.fraction(0.0);
+        Progress { fraction, loss: f64::NAN, rate: self.rate(fraction) }
+    }
+
+    fn submit(&mut self, n_batches: usize, n_predictions: u32) -> Result<()> {
         while self.waiting.len() >= IN_FLIGHT {
             self.collect()?;
         }
@@ -265,16 +276,16 @@ impl Trainer {
         submission.replay_steps(&self.program.plan.steps[..3 * n_batches], &Sizes::default());
         submission.read_back(&mut readback, &[(self.losses.clone(), 0, bytes)]);
         submission.submit_for(&mut readback)?;
-        self.waiting.push_back((readback, (n_batches * self.shape.n_tiles) as u32));
-        self.loss.1 += f64::from(n_pairs);
+        self.waiting.push_back((readback, n_batches * self.shape.n_tiles, n_predictions));
         Ok(())
     }
 
     fn collect(&mut self) -> Result<()> {
-        let Some((mut readback, n)) = self.waiting.pop_front() else { return Ok(()) };
+        let Some((mut readback, n, n_predictions)) = self.waiting.pop_front() else { return Ok(()) };
         let bytes = readback.wait(&self.gpu)?;
-        let losses = bytes[..4 * n as usize].chunks_exact(4);
+        let losses = bytes[..4 * n].chunks_exact(4);
         self.loss.0 += losses.map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).sum::<f64>();
+        self.loss.1 += f64::from(n_predictions);
         self.spare.push(readback);
         Ok(())
     }
