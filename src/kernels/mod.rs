@@ -7,6 +7,7 @@ mod argmax;
 mod attention;
 mod cbow;
 mod check;
+mod cosines;
 mod embed;
 mod expert_capacity;
 mod experts;
@@ -37,6 +38,7 @@ pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
 pub use cbow::{cbow, cbow_tile};
 pub use check::{Report, check};
+pub use cosines::cosines;
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;
 pub use experts::{expert_down, expert_up};
@@ -67,6 +69,7 @@ pub static ALL: &[&Kernel] = &[
     &argmax::ARGMAX,
     &attention::ATTENTION,
     &cbow::CBOW,
+    &cosines::COSINES,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,

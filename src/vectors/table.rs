@@ -5,20 +5,21 @@ use std::collections::HashMap;
 use super::file::WordVectors;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Size, Sizes};
-use crate::graph::{Binding, Dtype, Graph, PackedWeight, Program, Rows, Scratch};
-use crate::kernels::{Epilogue, LOWEST, TOP_K_MAX, Top, linear, top_k};
-use crate::tensor::format;
+use crate::graph::{Binding, Dtype, Graph, Program, Rows, Scratch};
+use crate::kernels::tiles::row_pitch;
+use crate::kernels::{LOWEST, TOP_K_MAX, Top, cosines, top_k};
 
 /// Words with vectors of length 1.
 pub struct VectorTable {
     gpu: Gpu,
     words: Vec<String>,
     place: HashMap<String, usize>,
-    /// Padded to a multiple of 4.
+    /// The dimensions, padded for the kernels.
     width: usize,
     /// (n_words, width), of length 1
     rows: Vec<f32>,
-    weight: PackedWeight,
+    /// The rows on the device, in as many parts as its bindings need.
+    parts: Vec<Buffer>,
     query: Buffer,
     /// Questions that one pass answers at most.
     batch: usize,
@@ -41,7 +42,7 @@ const BATCH_MAX: usize = 64;
 impl VectorTable {
     /// Scales the vectors to length 1 and puts them into GPU buffers.
     pub fn new(gpu: &Gpu, vectors: WordVectors) -> Result<VectorTable> {
-        let width = vectors.dimensions.next_multiple_of(4);
+        let width = row_pitch(vectors.dimensions);
         let n = vectors.words.len();
         let mut rows = vec![0.0f32; n * width];
         for (i, row) in rows.chunks_mut(width).enumerate() {
@@ -51,9 +52,10 @@ impl VectorTable {
                 *to = (f64::from(*from) / length) as f32;
             }
         }
-        let bytes: &[u8] = bytemuck::cast_slice(&rows);
-        let row = |i: usize| &bytes[4 * width * i..4 * width * (i + 1)];
-        let weight = PackedWeight::upload(gpu, "vectors", format::by_name("F32")?, n, width, &row)?;
+        let limit = gpu.caps().binding_bytes_max.min(gpu.caps().buffer_bytes_max) as usize;
+        let parts = rows.chunks((limit / (4 * width)).max(1) * width);
+        let parts = parts.map(|rows| gpu.buffer_with("vectors", bytemuck::cast_slice(rows)));
+        let parts = parts.collect::<Result<Vec<Buffer>>>()?;
         let batch = (SCORE_BYTES / (4 * n.max(1))).clamp(1, BATCH_MAX);
         let query = gpu.buffer("query", 4 * (batch * width) as u64)?;
         let mut place = HashMap::new();
@@ -62,7 +64,7 @@ impl VectorTable {
             place.entry(word.clone()).or_insert(i);
         }
         let (gpu, words) = (gpu.clone(), vectors.words);
-        Ok(VectorTable { gpu, words, place, width, rows, weight, query, batch, searches: HashMap::new() })
+        Ok(VectorTable { gpu, words, place, width, rows, parts, query, batch, searches: HashMap::new() })
     }
 
     pub fn len(&self) -> usize {
@@ -173,7 +175,13 @@ impl VectorTable {
             let mut g = Graph::new(self.gpu.caps());
             let rows = Rows::up_to(self.batch, Size::Tokens);
             let x = g.external("query", rows, self.width, Dtype::F32, Binding::Device(self.query.whole()));
-            let scores = linear(&mut g, x, &self.weight, None, Epilogue::Store)?;
+            let mut parts = Vec::new();
+            for buffer in &self.parts {
+                let n_rows = buffer.len() as usize / (4 * self.width);
+                let binding = Binding::Device(buffer.whole());
+                parts.push(g.external("vectors", n_rows, self.width, Dtype::F32, binding));
+            }
+            let scores = cosines(&mut g, x, &parts)?;
             let top = top_k(&mut g, scores, n_words, k)?;
             g.keep(top.values);
             g.keep(top.columns);
