@@ -38,7 +38,8 @@ pub fn cosines(g: &mut Graph, x: Tensor, table: &[Tensor]) -> Result<Tensor> {
     let shape = match g.caps().software() {
         // As many questions as the first cache holds: 32 bytes per 8 elements.
         true => {
-            let questions = (5120 / x.n_columns.max(1) / 8 * 8).clamp(8, 64) as u32;
+            let most = x.n_rows().next_multiple_of(8).min(64);
+            let questions = (5120 / x.n_columns.max(1) / 8 * 8).clamp(8, most) as u32;
             Shape { questions, rows: 64, clusters: 1, cluster }
         }
         false => Shape { questions: 8, rows: 8, clusters: if cluster == "shuffle" { 4 } else { 1 }, cluster },

@@ -235,7 +235,7 @@ impl Uses {
     fn place(&mut self, entries: &mut [u32]) {
         for entry in entries.chunks_exact_mut(3) {
             let next = &mut self.counts[entry[0] as usize];
-            // Slots lie behind the words; a word with one use kept its count of 1 or is row 0 or 1.
+            // Slots lie behind the words, of which there are two at least; one use left a count of 1.
             if *next >= self.n_rows {
                 entry[1] = *next;
                 *next += 1;

@@ -73,11 +73,12 @@ pub(super) fn write_whole(
     })
 }
 
-/// The shortest text that reads back as `value`, as NumPy writes an f32: exponents below 1e-4 and
-/// from 1e16 on, of two digits at least, and a point in every other number.
+/// The shortest text that reads back as `value`, as NumPy 2.4 writes an f32 (and gensim with it): exponents
+/// of two digits at least below 1e-4 and from 1e6 on, and a point in every other number.
 fn push_number(out: &mut Vec<u8>, value: f32) {
-    let size = value.abs();
-    if size == 0.0 || (1e-4..1e16).contains(&size) {
+    // The nearest f32 to 1e-4 is a little less than it.
+    let size = f64::from(value).abs();
+    if size == 0.0 || (1e-4..1e6).contains(&size) {
         let start = out.len();
         write!(out, "{value}").expect("memory can be written to");
         if !out[start..].contains(&b'.') {
@@ -101,21 +102,24 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_numpy_writes_them() {
-        // Printed by `str(numpy.float32(v))`, NumPy 2.4.
+        // Printed by `str(numpy.float32(v))`, NumPy 2.4.6.
         let expected = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
             (1.0, "1.0"),
             (0.1, "0.1"),
             (-0.062_345_67, "-0.06234567"),
-            (1e-4, "0.0001"),
+            (1e-4, "1e-04"),
+            (1.000_000_05e-4, "0.000100000005"),
+            (999_999.94, "999999.94"),
+            (1e6, "1e+06"),
             (9.999_999e-5, "9.999999e-05"),
             (1e-5, "1e-05"),
             (-1.5e-7, "-1.5e-07"),
-            (1.234_567_9e10, "12345679000.0"),
+            (1.234_567_9e10, "1.2345679e+10"),
             (1e16, "1e+16"),
             (1.5e20, "1.5e+20"),
-            (16_777_216.0, "16777216.0"),
+            (16_777_216.0, "1.6777216e+07"),
             (f32::MIN_POSITIVE, "1.1754944e-38"),
             (1e-45, "1e-45"),
             (f32::MAX, "3.4028235e+38"),
