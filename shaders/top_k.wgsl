@@ -4,7 +4,7 @@
 //
 // A cluster of 8 lanes takes a part of 256 columns into its registers and picks K times what is largest.
 // The columns are those of x or, where x was picked before, those that `names` gives. A part with fewer
-// than K numbers ends in LOWEST.
+// than K numbers ends in LOWEST at column 0.
 import package::cluster::{Lane, lane_of, cluster_of, cluster_max};
 import package::config::{CLUSTERS, HAS_NAMES, K, WG_SIZE};
 
@@ -56,13 +56,12 @@ fn top_k(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         }
         if index == 0u && part < params.n_parts {
             let at = row * params.pitch + part * K + r;
-            let column = min(256u * part + u32(winner), params.n_columns - 1u);
-            values[at] = all;
+            var column = min(256u * part + u32(winner), params.n_columns - 1u);
             if HAS_NAMES {
-                columns[at] = names[row * params.x_pitch + column];
-            } else {
-                columns[at] = column;
+                column = names[row * params.x_pitch + column];
             }
+            values[at] = all;
+            columns[at] = select(column, 0u, all == LOWEST);
         }
     }
 }

@@ -1,17 +1,24 @@
 //! Word vectors: gradients, training, files beside gensim's, tests counted as gensim counts them.
 
-mod common;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use aquatint::gpu::{Gpu, Options};
 use aquatint::kernels::tiles::{Packer, Tile, TileShape};
 use aquatint::kernels::{Values, cbow_tile, skip_gram_tile};
 use aquatint::vectors::{
     Checkpoint, Corpus, CorpusReader, EvaluateOptions, FileFormat, Objective, Sentences, Split, TrainOptions,
     Trainer, VectorTable, WordVectors, evaluate_analogies, evaluate_pairs, is_analogies,
 };
-use common::{data, gpu};
+
+/// A file in `tests/data`.
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn gpu() -> Gpu {
+    Gpu::open(&Options::default()).expect("tests need an adapter; a software driver will do")
+}
 
 /// An own folder for each test.
 fn folder(test: &str) -> PathBuf {
@@ -294,7 +301,7 @@ fn malformed_files_are_refused_with_the_place() {
     let cases: &[(&[u8], &str)] = &[
         (b"", "is empty"),
         (b"\n\n", "is empty"),
-        (b"2 3\na 1 2 3\nb 1 2\n", "line 3: expected a word and 3 numbers"),
+        (b"2 3\na 1 2 3\nb 10.25 20.5\n", "line 3: expected a word and 3 numbers"),
         (b"a 1 2 3\nb 1 2 3 x\n", "line 2: expected a number, found \"x\""),
         (b"1 2\na 1 nan\n", "that is nan"),
         (b"a 1 inf\n", "that is inf"),

@@ -28,7 +28,7 @@ pub struct Top {
 }
 
 /// Records the choice of the `k` largest of the first `n_columns` numbers in each row of `x`, f32; of
-/// equal numbers the first. Where there are fewer, the rest of the values is [`LOWEST`].
+/// equal numbers the first. Where there are fewer, the rest is [`LOWEST`] at column 0.
 ///
 /// Shape: `x: (n_rows, >= n_columns)`. `k` is 1 to [`TOP_K_MAX`].
 pub fn top_k(g: &mut Graph, x: Tensor, n_columns: usize, k: usize) -> Result<Top> {
@@ -89,10 +89,13 @@ fn twin(call: &mut Call) -> Result<()> {
             order.sort_by(|a, b| x[row * x_pitch + b].total_cmp(&x[row * x_pitch + a]));
             for r in 0..k {
                 let at = row * pitch + part * k + r;
-                // Of a part that is used up the first column is named; its value says that it does not count.
-                let column = order.get(r).copied().unwrap_or(first.min(n_columns - 1));
-                values[at] = order.get(r).map_or(f64::from(LOWEST), |&c| x[row * x_pitch + c]);
-                columns[at] = if has_names { names[row * x_pitch + column] } else { column as u32 };
+                let column = order.get(r).copied().filter(|c| x[row * x_pitch + c] > f64::from(LOWEST));
+                values[at] = column.map_or(f64::from(LOWEST), |c| x[row * x_pitch + c]);
+                columns[at] = match column {
+                    Some(column) if has_names => names[row * x_pitch + column],
+                    Some(column) => column as u32,
+                    None => 0,
+                };
             }
         }
     }
