@@ -195,3 +195,84 @@ fn bad_input_is_one_clear_error() {
     refused(&["inspect", &broken.display().to_string()], "gguf");
     std::fs::remove_file(&broken).expect("removed");
 }
+
+fn train(text: &str, name: &str, args: &[&str]) -> (PathBuf, Output) {
+    let folder = std::env::temp_dir().join(format!("aquatint-cli-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("text"), text).expect("written");
+    let (input, output) =
+        (folder.join("text").display().to_string(), folder.join("out.bin").display().to_string());
+    let mut words = vec!["vectors", "train", &input, "-o", &output, "--dim", "8"];
+    words.extend(args);
+    (folder, aquatint(&words))
+}
+
+#[test]
+fn vectors_are_trained_and_asked() {
+    let text = "the king rules the land\nthe queen rules the land\n".repeat(200);
+    let (folder, output) = train(&text, "train", &["--epochs", "1", "--json"]);
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((&printed["words"], &printed["dimensions"]), (&Value::from(5), &Value::from(8)));
+    assert_eq!((&printed["text_words"], &printed["fraction"]), (&Value::from(2000), &Value::from(1.0)));
+    let file = folder.join("out.bin").display().to_string();
+    let nearest = json(&["vectors", "nearest", &file, "king", "--json"]);
+    assert_eq!(nearest["words"].as_array().expect("words").len(), 4);
+    let odd = json(&["vectors", "odd", &file, "king", "queen", "land", "--json"]);
+    assert_eq!(odd["words"].as_array().expect("words").len(), 3);
+    let text_file = folder.join("out.txt").display().to_string();
+    let converted = json(&["vectors", "convert", &file, &text_file, "--json"]);
+    assert_eq!(converted["words"], 5);
+    assert!(std::fs::read_to_string(&text_file).expect("text").starts_with("5 8\nthe "));
+    let tests = data("vectors/pairs.tsv").display().to_string();
+    let small = data("vectors/small.txt").display().to_string();
+    let evaluated = json(&["vectors", "evaluate", &small, &tests, "--json"]);
+    assert_eq!(evaluated["tests"][0]["unknown_percent"].as_f64().map(f64::round), Some(14.0));
+    refused(&["vectors", "nearest", &small, "kingdom"], "\"kingdom\" is not among the 28 words");
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn texts_that_cannot_be_trained_on_leave_no_file() {
+    let long_line = "x".repeat(10 << 20);
+    let cases = [
+        ("", "no words"),
+        ("one", "different words stand in the texts 5 times or more"),
+        (long_line.as_str(), "1 different words"),
+        ("a\nb\na\nb\na\nb\na\nb\na\nb\n", "no two words of the vocabulary stand in one sentence"),
+    ];
+    for (i, (text, expected)) in cases.iter().enumerate() {
+        let (folder, output) = train(text, &format!("refused{i}"), &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(expected) && !errors.contains("panicked"), "{expected}: {errors}");
+        let left: Vec<_> = std::fs::read_dir(&folder).expect("the folder").flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+    refused(&["vectors", "train", "/nowhere/text", "-o", "/nowhere/out.bin"], "there is no such folder");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_learnt_and_resume_goes_on() {
+    let folder = std::env::temp_dir().join(format!("aquatint-cli-stop-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let text: String = (0..4000).map(|i| format!("w{} w{} w{}\n", i % 7, i % 11, i % 13)).collect();
+    std::fs::write(folder.join("text"), text).expect("written");
+    let (input, output) = (file("text"), file("out.txt"));
+    let args = ["vectors", "train", &input, "-o", &output, "--dim", "8", "--epochs", "100000"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aquatint"));
+    let child = command.args(args).stderr(std::process::Stdio::piped()).spawn().expect("the program starts");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let stopped = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(stopped.status.success() && errors.contains("go on with --resume"), "{errors}");
+    let words = std::fs::read_to_string(&output).expect("the vectors were written");
+    assert_eq!(words.lines().count(), 14, "{words}");
+    let resumed = json(&["vectors", "train", &input, "-o", &output, "--resume", "--epochs", "1", "--json"]);
+    assert_eq!(resumed["dimensions"], 8);
+    std::fs::remove_dir_all(folder).expect("removed");
+}

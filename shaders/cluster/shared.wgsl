@@ -58,3 +58,20 @@ fn cluster_max(value: f32, lane: Lane) -> f32 {
     }
     return largest;
 }
+
+// The sums over the cluster of 8 values per lane; lane k gets that of value k.
+fn cluster_sums8(a: vec4<f32>, b: vec4<f32>, lane: Lane) -> f32 {
+    let low = cluster_sum4(a, lane);
+    let high = cluster_sum4(b, lane);
+    let four = select(low, high, (lane.index & 4u) != 0u);
+    let two = select(four.xy, four.zw, (lane.index & 2u) != 0u);
+    return select(two.x, two.y, (lane.index & 1u) != 0u);
+}
+
+// The value of lane `k` of the cluster. All lanes must call it, with the same k.
+fn cluster_get(value: f32, k: u32, lane: Lane) -> f32 {
+    workgroupBarrier();
+    cluster_values[lane.index].x = value;
+    workgroupBarrier();
+    return cluster_values[(lane.index & 0xFFFFFFF8u) + k].x;
+}

@@ -47,3 +47,20 @@ fn cluster_max(value: f32, lane: Lane) -> f32 {
     largest = max(largest, subgroupShuffleXor(largest, 4u));
     return largest;
 }
+
+// The sums over the cluster of 8 values per lane; lane k gets that of value k. 7 exchanges instead of
+// 24: in each round a lane gives away the half of its values that others will finish.
+fn cluster_sums8(a: vec4<f32>, b: vec4<f32>, lane: Lane) -> f32 {
+    let index = lane.index_in_subgroup;
+    let high = (index & 4u) != 0u;
+    let four = select(a, b, high) + subgroupShuffleXor(select(b, a, high), 4u);
+    let middle = (index & 2u) != 0u;
+    let two = select(four.xy, four.zw, middle) + subgroupShuffleXor(select(four.zw, four.xy, middle), 2u);
+    let odd = (index & 1u) != 0u;
+    return select(two.x, two.y, odd) + subgroupShuffleXor(select(two.y, two.x, odd), 1u);
+}
+
+// The value of lane `k` of the cluster. All lanes must call it, with the same k.
+fn cluster_get(value: f32, k: u32, lane: Lane) -> f32 {
+    return subgroupShuffle(value, (lane.index_in_subgroup & 0xFFFFFFF8u) + k);
+}

@@ -22,6 +22,8 @@ mod score;
 mod store;
 mod tokenize;
 mod vectors;
+mod vectors_evaluate;
+mod vectors_train;
 mod verify;
 
 use std::process::ExitCode;

@@ -8,7 +8,9 @@ mod attention;
 mod attention_merge;
 mod attention_split;
 mod attention_tile;
+mod cbow;
 mod check;
+mod cosines;
 mod embed;
 mod expert_capacity;
 mod experts;
@@ -21,6 +23,7 @@ mod matmul_coop;
 mod matmul_i8;
 mod matvec;
 mod matvec_normed;
+mod merge_rows;
 mod next_token;
 mod nll;
 mod peak_dot;
@@ -34,12 +37,17 @@ mod rope_scaling;
 mod route;
 mod sample_threshold;
 mod sampling;
+mod skip_gram;
 mod soft_cap;
 mod softmax;
+pub mod tiles;
+mod top_k;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
+pub use cbow::{cbow, cbow_tile};
 pub use check::{Report, check};
+pub use cosines::cosines;
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;
 pub use experts::{expert_down, expert_up};
@@ -49,6 +57,7 @@ pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
 pub use matvec::{Epilogue, linear};
 pub use matvec_normed::{Input, normed};
+pub use merge_rows::merge_rows;
 pub use nll::nll;
 pub use peak_dot::probed;
 pub use peak_fma::peak_fma;
@@ -58,8 +67,10 @@ pub use rope_kv::{RopeKv, RopeTable, rope_kv};
 pub use rope_scaling::{Pairs, Scaling, inv_freq, rope_table};
 pub use route::{Routes, route};
 pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
+pub use skip_gram::{Training, Values, skip_gram, skip_gram_tile};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
+pub use top_k::{LOWEST, TOP_K_MAX, Top, top_k};
 
 use crate::graph::Kernel;
 
@@ -71,6 +82,8 @@ pub static ALL: &[&Kernel] = &[
     &attention_merge::ATTENTION_MERGE,
     &attention_split::ATTENTION_SPLIT,
     &attention_tile::ATTENTION_TILE,
+    &cbow::CBOW,
+    &cosines::COSINES,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
@@ -83,6 +96,7 @@ pub static ALL: &[&Kernel] = &[
     &matmul_i8::MATMUL_I8,
     &matvec::MATVEC,
     &matvec_normed::MATVEC_NORMED,
+    &merge_rows::MERGE_ROWS,
     &next_token::NEXT_TOKEN,
     &nll::NLL,
     &peak_dot::PEAK_DOT,
@@ -93,6 +107,8 @@ pub static ALL: &[&Kernel] = &[
     &rope_kv::ROPE_KV,
     &route::ROUTE,
     &sample_threshold::SAMPLE_THRESHOLD,
+    &skip_gram::SKIP_GRAM,
     &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,
+    &top_k::TOP_K,
 ];

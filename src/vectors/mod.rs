@@ -1,9 +1,25 @@
 //! Texts as numbers without a language model: bags of words, word vectors.
 
 mod bow;
+mod checkpoint;
+mod corpus;
+mod draw;
+mod evaluate;
 mod file;
+mod stats;
 mod table;
+mod train;
+mod write;
 
+pub use crate::kernels::tiles::Objective;
 pub use bow::{Bow, Units, cosine};
+pub use checkpoint::Checkpoint;
+pub use corpus::{Corpus, CorpusReader, Sentences, Split};
+pub use evaluate::{
+    Analogies, EvaluateOptions, Pairs, Section, evaluate_analogies, evaluate_pairs, is_analogies,
+};
 pub use file::WordVectors;
+pub use stats::Correlation;
 pub use table::VectorTable;
+pub use train::{Progress, TrainOptions, Trainer, has_pairs};
+pub use write::FileFormat;
