@@ -5,6 +5,7 @@
 mod add;
 mod argmax;
 mod attention;
+mod attention_weights;
 mod check;
 mod embed;
 mod expert_capacity;
@@ -27,9 +28,13 @@ mod sample_threshold;
 mod sampling;
 mod soft_cap;
 mod softmax;
+mod top_columns;
+mod vector_lengths;
+mod watermark;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
+pub use attention_weights::attention_weights;
 pub use check::{Report, check};
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;
@@ -49,6 +54,9 @@ pub use route::{Routes, route};
 pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
+pub use top_columns::{Top, top_columns};
+pub use vector_lengths::vector_lengths;
+pub use watermark::Watermark;
 
 use crate::graph::Kernel;
 
@@ -57,6 +65,7 @@ pub static ALL: &[&Kernel] = &[
     &add::ADD,
     &argmax::ARGMAX,
     &attention::ATTENTION,
+    &attention_weights::ATTENTION_WEIGHTS,
     &embed::EMBED,
     &expert_capacity::EXPERT_CAPACITY,
     &experts::EXPERT_DOWN,
@@ -75,4 +84,7 @@ pub static ALL: &[&Kernel] = &[
     &sample_threshold::SAMPLE_THRESHOLD,
     &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,
+    &top_columns::TOP_COLUMNS,
+    &vector_lengths::VECTOR_LENGTHS,
+    &watermark::WATERMARK,
 ];
