@@ -12,6 +12,7 @@ mod csv;
 mod diff;
 mod doctor;
 mod embed;
+mod guard;
 mod heads;
 mod inspect;
 mod logits;
