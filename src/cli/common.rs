@@ -318,6 +318,19 @@ pub fn text_or_file(text: Option<&str>, file: Option<&Path>) -> Result<String> {
     }
 }
 
+/// Writes a file under another name first, so that nothing half-written ever has its name.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let partial = PathBuf::from(name);
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(|error| {
+        // If it is not there, there is nothing to remove.
+        let _ = std::fs::remove_file(&partial);
+        Error::io(path, error)
+    })
+}
+
 /// Prints one JSON object on stdout.
 pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print_line(&serde_json::to_string_pretty(value).unwrap_or_default())

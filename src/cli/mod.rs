@@ -12,17 +12,21 @@ mod csv;
 mod diff;
 mod doctor;
 mod embed;
+mod embed_evaluate;
 mod guard;
 mod heads;
 mod inspect;
 mod logits;
 mod meter;
+mod nearest;
+mod plot;
 mod quantize;
 mod run;
 mod score;
 mod store;
 mod tokenize;
 mod vectors;
+mod vectors_plot;
 mod verify;
 
 use std::process::ExitCode;
@@ -71,6 +75,8 @@ enum Command {
     Bow(bow::BagOfWords),
     /// Questions to files of word vectors.
     Vectors(vectors::Vectors),
+    /// The tokens or words nearest to a word.
+    Nearest(nearest::Nearest),
     /// Measures of bias and provenance.
     Audit(audit::Audit),
     /// Writes a GGUF file in fewer bits.
@@ -105,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Answer(command) => command.run(),
         Command::Bow(command) => command.run(),
         Command::Vectors(command) => command.run(),
+        Command::Nearest(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -45,13 +45,18 @@ enum Command {
     },
     /// The cosine of two words.
     Similarity { file: PathBuf, a: String, b: String },
+    /// Words as points of a picture, related ones near each other.
+    Plot(super::vectors_plot::Plot),
 }
 
 impl Vectors {
     pub fn run(&self) -> Result<ExitCode> {
-        let (Command::Nearest { file, .. }
-        | Command::Analogy { file, .. }
-        | Command::Similarity { file, .. }) = &self.command;
+        let file = match &self.command {
+            Command::Plot(plot) => return plot.run(&self.device, self.json),
+            Command::Nearest { file, .. }
+            | Command::Analogy { file, .. }
+            | Command::Similarity { file, .. } => file,
+        };
         let vectors = WordVectors::read(file)?;
         let gpu = self.device.open()?;
         let table = VectorTable::new(&gpu, vectors)?;
@@ -78,6 +83,8 @@ impl Vectors {
                 }
                 Ok(ExitCode::SUCCESS)
             }
+            // It has returned above.
+            Command::Plot(_) => Ok(ExitCode::SUCCESS),
         }
     }
 

@@ -5,7 +5,7 @@ use super::kv::{Batch, Kv, NO_SLOT, PAGE};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
-use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Inputs, Kernel, Rows, Tensor, params, wgsl};
+use crate::graph::{Access, Binding, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
 
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
@@ -55,7 +55,7 @@ impl Pattern {
     }
 
     /// (stride, summary), both at least 1 where they count.
-    fn params(self) -> (u32, u32) {
+    pub(super) fn params(self) -> (u32, u32) {
         match self {
             Pattern::Dense => (1, 1),
             Pattern::Strided { stride } => (stride.max(1), 1),
@@ -110,8 +110,7 @@ pub struct Attention {
 /// Query heads of a cluster: more would not fit its registers.
 const HEADS_MAX: usize = 4;
 
-/// Records causal attention of `q` over the cache and returns the result, stored as `dtype`. Where the graph
-/// watches ([`Graph::watch`]), also its weights.
+/// Records causal attention of `q` over the cache and returns the result, stored as `dtype`.
 ///
 /// Shapes: `q` (scaled already) and the result: (n_tokens, n_heads * head_dim).
 pub fn attention(
@@ -122,13 +121,13 @@ pub fn attention(
     p: &Attention,
     dtype: Dtype,
 ) -> Result<Tensor> {
-    let cluster = roles::cluster(g.caps());
-    // Clusters that share barriers must all run as often, which one per workgroup does.
-    let clusters = if g.caps().software() || cluster == "shared" { 1 } else { 4 };
     if let Some(n_positions) = g.watched_positions() {
         let weights = attention_weights(g, q, batch, kv, p, n_positions)?;
         g.watched(weights);
     }
+    let cluster = roles::cluster(g.caps());
+    // Clusters that share barriers must all run as often, which one per workgroup does.
+    let clusters = if g.caps().software() || cluster == "shared" { 1 } else { 4 };
     record(g, q, batch, kv, p, dtype, cluster, clusters)
 }
 
@@ -147,7 +146,14 @@ fn record(
     let group = p.n_heads / p.n_kv_heads;
     let fits = |heads: &usize| group.is_multiple_of(*heads) && heads * p.head_dim <= HEADS_MAX * 128;
     let heads = (1..=HEADS_MAX).rev().find(fits).unwrap_or(1);
-    let (biases, params) = shared(g, q, batch, p)?;
+    let (biases, reach) = match p.bias {
+        Bias::None => (g.none(), 0),
+        Bias::Alibi => (alibi_slopes(g, p.n_heads), 0),
+        Bias::Relative { table, reach } => {
+            g.expect(table, 1, p.n_heads * (2 * reach + 1))?;
+            (table, reach)
+        }
+    };
     let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
     g.launch(&ATTENTION)
         .role(&KV_READ, kv.role())
@@ -163,7 +169,18 @@ fn record(
         .config("RELATIVE", matches!(p.bias, Bias::Relative { .. }))
         .config("SOFT_CAP", p.soft_cap.is_some())
         .config("WG_SIZE", 8 * clusters)
-        .params(&params)
+        .params(&AttentionParams {
+            n_tokens: q.n_rows() as u32,
+            n_heads: p.n_heads as u32,
+            n_kv_heads: p.n_kv_heads as u32,
+            max_pages: batch.max_pages as u32,
+            window: p.window.unwrap_or(u32::MAX),
+            soft_cap: p.soft_cap.unwrap_or(1.0),
+            after: p.after,
+            reach: reach as u32,
+            stride: p.pattern.params().0,
+            summary: p.pattern.params().1,
+        })
         .patch_rows("n_tokens", q)
         .read(q)
         .read(batch.positions)
@@ -180,39 +197,9 @@ fn record(
     Ok(y)
 }
 
-/// The biases of the scores, and the parameters.
-pub(super) fn shared(
-    g: &mut Graph,
-    q: Tensor,
-    batch: &Batch,
-    p: &Attention,
-) -> Result<(Tensor, AttentionParams)> {
-    let (biases, reach) = match p.bias {
-        Bias::None => (g.none(), 0),
-        Bias::Alibi => (alibi_slopes(g, p.n_heads), 0),
-        Bias::Relative { table, reach } => {
-            g.expect(table, 1, p.n_heads * (2 * reach + 1))?;
-            (table, reach)
-        }
-    };
-    let params = AttentionParams {
-        n_tokens: q.n_rows() as u32,
-        n_heads: p.n_heads as u32,
-        n_kv_heads: p.n_kv_heads as u32,
-        max_pages: batch.max_pages as u32,
-        window: p.window.unwrap_or(u32::MAX),
-        soft_cap: p.soft_cap.unwrap_or(1.0),
-        after: p.after,
-        reach: reach as u32,
-        stride: p.pattern.params().0,
-        summary: p.pattern.params().1,
-    };
-    Ok((biases, params))
-}
-
 /// 2^(-8 i / n) for the largest power of two n within n_heads; heads beyond take every second slope of
 /// 2 n heads.
-fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
+pub(super) fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
     let n = 1 << n_heads.ilog2();
     let slope = |i: usize, n: usize| (-8.0 * (i + 1) as f64 / n as f64).exp2() as f32;
     let slopes = (0..n_heads).map(|i| if i < n { slope(i, n) } else { slope(2 * (i - n), 2 * n) });
@@ -220,100 +207,69 @@ fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
     g.external("slopes", 1, n_heads, Dtype::F32, Binding::Host(std::sync::Arc::new(words)))
 }
 
-/// What a token's head sees.
-pub(super) struct Scores {
-    /// Positions.
-    pub seen: Vec<usize>,
-    /// Of each of them.
-    pub weights: Vec<f64>,
-    /// The size of the numbers that the scores were summed from, which their errors are relative to.
-    pub size: f64,
-}
-
-/// The head's values of twins: queries, keys, biases.
-pub(super) struct Operands {
-    pub q: Vec<f64>,
-    pub k: Vec<f64>,
-    pub biases: Vec<f64>,
-}
-
-/// The row of keys and values of a position.
-fn row_of(call: &Call, p: &AttentionParams, slot: u32, head: usize, at: usize) -> usize {
-    let page = call.words(3)[slot as usize * p.max_pages as usize + at / PAGE] as usize;
-    let kv_head = head / (p.n_heads / p.n_kv_heads) as usize;
-    (page * p.n_kv_heads as usize + kv_head) * PAGE + at % PAGE
-}
-
-/// The weights of one token and head. `None` for a token that only fills up the batch.
-pub(super) fn scores(
-    call: &Call,
-    p: &AttentionParams,
-    operands: &Operands,
-    t: usize,
-    head: usize,
-) -> Result<Option<Scores>> {
+fn twin(call: &mut Call) -> Result<()> {
+    let p: AttentionParams = call.params();
     let head_dim = call.config_usize("HEAD_DIM")?;
     let capped = call.config("SOFT_CAP")? != 0.0;
+    let (n_heads, n_kv_heads) = (p.n_heads as usize, p.n_kv_heads as usize);
+    let (q, k, v, mut y) = (call.floats(0), call.floats(7), call.floats(8), call.floats(6));
     let (alibi, relative) = (call.config("ALIBI")? != 0.0, call.config("RELATIVE")? != 0.0);
+    let biases = call.floats(4);
+    let reach = p.reach as isize;
     let pattern = match call.role("mask") {
         "strided" => Pattern::Strided { stride: p.stride },
         "fixed" => Pattern::Fixed { stride: p.stride, summary: p.summary },
         _ => Pattern::Dense,
     };
-    let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
-    if slot == NO_SLOT {
-        return Ok(None);
-    }
-    let query = &operands.q[(t * p.n_heads as usize + head) * head_dim..][..head_dim];
-    let first = (position + 1).saturating_sub(p.window as usize);
-    let last = (call.words(5)[t] as usize).min(position + p.after as usize);
-    let reach = p.reach as isize;
-    let mut size = 1.0f64;
-    let seen: Vec<usize> = (first..=last).filter(|&at| pattern.sees(position, at)).collect();
-    let scores: Vec<f64> = seen
-        .iter()
-        .map(|&at| {
-            let key = &operands.k[row_of(call, p, slot, head, at) * head_dim..][..head_dim];
-            let terms = query.iter().zip(key).map(|(a, b)| a * b);
-            size = size.max(terms.clone().map(f64::abs).sum());
-            let s: f64 = terms.sum();
-            let s = if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s };
-            let bias = if alibi {
-                operands.biases[head] * at as f64
-            } else if relative {
-                let ahead = (at as isize - position as isize).clamp(-reach, reach) + reach;
-                operands.biases[head * (2 * reach as usize + 1) + ahead as usize]
-            } else {
-                0.0
-            };
-            size = size.max(bias.abs());
-            s + bias
-        })
-        .collect();
-    let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
-    let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    Ok(Some(Scores { seen, weights: weights.into_iter().map(|w| w / total).collect(), size }))
-}
-
-fn twin(call: &mut Call) -> Result<()> {
-    let p: AttentionParams = call.params();
-    let head_dim = call.config_usize("HEAD_DIM")?;
-    let operands = Operands { q: call.floats(0), k: call.floats(7), biases: call.floats(4) };
-    let (v, mut y) = (call.floats(8), call.floats(6));
     let mut scales: Vec<f64> = y.iter().map(|v| v.abs()).collect();
     for t in 0..p.n_tokens as usize {
-        for head in 0..p.n_heads as usize {
-            let base = (t * p.n_heads as usize + head) * head_dim;
+        let (position, slot) = (call.words(1)[t] as usize, call.words(2)[t]);
+        for head in 0..n_heads {
+            let base = (t * n_heads + head) * head_dim;
             y[base..base + head_dim].fill(0.0);
             scales[base..base + head_dim].fill(0.0);
-            let Some(found) = scores(call, &p, &operands, t, head)? else { continue };
-            for (&at, w) in found.seen.iter().zip(&found.weights) {
-                let row = row_of(call, &p, call.words(2)[t], head, at);
-                for (c, value) in v[row * head_dim..][..head_dim].iter().enumerate() {
-                    y[base + c] += w * value;
+            if slot == NO_SLOT {
+                continue;
+            }
+            let query = &q[base..base + head_dim];
+            let first = (position + 1).saturating_sub(p.window as usize);
+            let last = (call.words(5)[t] as usize).min(position + p.after as usize);
+            let row = |at: usize| {
+                let page = call.words(3)[slot as usize * p.max_pages as usize + at / PAGE] as usize;
+                let kv_head = head / (n_heads / n_kv_heads);
+                ((page * n_kv_heads + kv_head) * PAGE + at % PAGE) * head_dim
+            };
+            let mut size = 1.0f64;
+            let seen: Vec<usize> = (first..=last).filter(|&at| pattern.sees(position, at)).collect();
+            let scores: Vec<f64> = seen
+                .iter()
+                .map(|&at| {
+                    let key = &k[row(at)..][..head_dim];
+                    let terms = query.iter().zip(key).map(|(a, b)| a * b);
+                    size = size.max(terms.clone().map(f64::abs).sum());
+                    let s: f64 = terms.sum();
+                    let s =
+                        if capped { f64::from(p.soft_cap) * (s / f64::from(p.soft_cap)).tanh() } else { s };
+                    let bias = if alibi {
+                        biases[head] * at as f64
+                    } else if relative {
+                        let ahead = (at as isize - position as isize).clamp(-reach, reach) + reach;
+                        biases[head * (2 * reach as usize + 1) + ahead as usize]
+                    } else {
+                        0.0
+                    };
+                    size = size.max(bias.abs());
+                    s + bias
+                })
+                .collect();
+            let largest = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
+            let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (&at, w) in seen.iter().zip(&weights) {
+                for (c, value) in v[row(at)..][..head_dim].iter().enumerate() {
+                    y[base + c] += w / total * value;
                     // An error of a score is an error of its weight; scores err by eps * size.
-                    scales[base + c] += w * value.abs() * found.size;
+                    scales[base + c] += w / total * value.abs() * size;
                 }
             }
         }
@@ -321,56 +277,6 @@ fn twin(call: &mut Call) -> Result<()> {
     call.set_with_scales(6, y, scales);
     Ok(())
 }
-
-/// Random operands and a layer of `shape` (n_heads, n_kv_heads, head_dim), for cases. Eight heads see by
-/// strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias
-/// by distance; six have slopes.
-pub(super) fn example(
-    g: &mut Graph,
-    inputs: &mut Inputs,
-    [n_heads, n_kv_heads, head_dim]: [usize; 3],
-    window: Option<u32>,
-    soft_cap: Option<f32>,
-    dtype: Dtype,
-) -> (Tensor, Batch, Kv, Attention) {
-    let after = if n_heads == 3 { 9 } else { 0 };
-    let rows = Rows::up_to(6, Size::Tokens);
-    let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
-    let limits = if after > 0 { vec![20, 35, 607, 31, 270, 9] } else { vec![0, 33, 599, 31, 256, 9] };
-    let batch = Batch {
-        rows,
-        ids: inputs.words(g, vec![0; 6]),
-        positions: inputs.words(g, vec![0, 33, 599, 31, 256, 9]),
-        slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 1, 0]),
-        pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
-        last_token: inputs.words(g, vec![0; 3]),
-        outputs: inputs.words(g, vec![0]),
-        limits: inputs.words(g, limits),
-        max_pages: 19,
-    };
-    let n_rows = 23 * n_kv_heads * PAGE;
-    let k = inputs.tensor(g, n_rows, head_dim, dtype);
-    let v = inputs.tensor(g, n_rows, head_dim, dtype);
-    let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
-    let bias = match n_heads {
-        3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },
-        6 => Bias::Alibi,
-        _ => Bias::None,
-    };
-    let pattern = match n_heads {
-        8 if window.is_none() => Pattern::Strided { stride: 13 },
-        8 => Pattern::Strided { stride: 32 },
-        2 if window.is_none() => Pattern::Fixed { stride: 30, summary: 3 },
-        2 => Pattern::Fixed { stride: 32, summary: 8 },
-        _ => Pattern::Dense,
-    };
-    let p =
-        Attention { n_heads, n_kv_heads, head_dim, window, after, soft_cap, bias, pattern, max_context: 600 };
-    (q, batch, kv, p)
-}
-
-/// The step that [`example`] is one of.
-pub(super) const EXAMPLE_SIZES: Sizes = Sizes { n_tokens: 5, n_outputs: 0, n_context: 600 };
 
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -381,12 +287,57 @@ fn cases(caps: &Caps) -> Vec<Case> {
                    real,
                    cluster,
                    clusters| {
+        // Eight heads see by strides, two by blocks. Three heads of 96 see both ways, within 9 positions after their own, with a bias by distance.
+        let after = if shape == [3, 3, 96] { 9 } else { 0 };
         let [n_heads, n_kv_heads, head_dim] = shape;
         let name = format!(
             "{n_heads}/{n_kv_heads}x{head_dim} {window:?} {soft_cap:?} {dtype:?} {real:?} {cluster} {clusters}"
         );
-        cases.push(Case::new(name, EXAMPLE_SIZES, move |g, inputs| {
-            let (q, batch, kv, p) = example(g, inputs, shape, window, soft_cap, dtype);
+        let sizes = Sizes { n_tokens: 5, n_outputs: 0, n_context: 600 };
+        cases.push(Case::new(name, sizes, move |g, inputs| {
+            let rows = Rows::up_to(6, Size::Tokens);
+            let q = inputs.tensor(g, rows, n_heads * head_dim, Dtype::F32);
+            let batch = Batch {
+                rows,
+                ids: inputs.words(g, vec![0; 6]),
+                positions: inputs.words(g, vec![0, 33, 599, 31, 256, 9]),
+                slots: inputs.words(g, vec![0, 1, 2, NO_SLOT, 1, 0]),
+                pages: inputs.words(g, (0..57).map(|i| (i * 7) % 23).collect()),
+                last_token: inputs.words(g, vec![0; 3]),
+                outputs: inputs.words(g, vec![0]),
+                limits: inputs.words(
+                    g,
+                    if after > 0 { vec![20, 35, 607, 31, 270, 9] } else { vec![0, 33, 599, 31, 256, 9] },
+                ),
+                max_pages: 19,
+            };
+            let n_rows = 23 * n_kv_heads * PAGE;
+            let k = inputs.tensor(g, n_rows, head_dim, dtype);
+            let v = inputs.tensor(g, n_rows, head_dim, dtype);
+            let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
+            let bias = match n_heads {
+                3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },
+                6 => Bias::Alibi,
+                _ => Bias::None,
+            };
+            let pattern = match n_heads {
+                8 if window.is_none() => Pattern::Strided { stride: 13 },
+                8 => Pattern::Strided { stride: 32 },
+                2 if window.is_none() => Pattern::Fixed { stride: 30, summary: 3 },
+                2 => Pattern::Fixed { stride: 32, summary: 8 },
+                _ => Pattern::Dense,
+            };
+            let p = Attention {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                window,
+                after,
+                soft_cap,
+                bias,
+                pattern,
+                max_context: 600,
+            };
             record(g, q, &batch, &kv, &p, real, cluster, clusters).map(|_| ())
         }));
     };
