@@ -245,6 +245,10 @@ pub fn resolve(model: &str) -> Result<PathBuf> {
     })?;
     if let Some((_, bar)) = bar {
         bar.finish_and_clear();
+        // Terms are told when a model comes, not at every use.
+        if let Ok(weights) = crate::weights::Weights::open(&path) {
+            eprintln!("{}", store::origin(&path, &weights));
+        }
     }
     Ok(path)
 }

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. `--json` prints one object.
 
+mod attention;
 mod audit;
 mod bench;
 mod bench_kernels;
@@ -75,6 +76,8 @@ enum Command {
     Bow(bow::BagOfWords),
     /// Questions to files of word vectors.
     Vectors(vectors::Vectors),
+    /// What the heads of a model weigh, as heat maps.
+    Attention(attention::Attention),
     /// The tokens or words nearest to a word.
     Nearest(nearest::Nearest),
     /// Measures of bias and provenance.
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Answer(command) => command.run(),
         Command::Bow(command) => command.run(),
         Command::Vectors(command) => command.run(),
+        Command::Attention(command) => command.run(),
         Command::Nearest(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Quantize(command) => command.run(),
