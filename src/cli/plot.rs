@@ -12,6 +12,9 @@ use crate::vectors::{Plot, Point, plane};
 /// Vectors in one picture at most.
 const POINTS_MAX: usize = 2000;
 
+/// The least cosine of vectors that a line joins.
+const NEAR: f64 = 0.25;
+
 /// Draws named vectors into an SVG or HTML file, each joined to its nearest by a line.
 ///
 /// Fails with fewer than three different vectors, which have no plane.
@@ -46,7 +49,7 @@ pub fn draw(title: &str, labels: &[String], vectors: &[Vec<f32>], output: &Path)
             at: plane.points[i],
         });
         let pair = (i.min(near[0].1), i.max(near[0].1));
-        if !lines.contains(&pair) {
+        if near[0].0 >= NEAR && !lines.contains(&pair) {
             lines.push(pair);
         }
     }

@@ -1,13 +1,16 @@
 //! `aquatint audit watermark`: whether a text bears the mark of a key, and what the mark costs.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::cli::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
-use crate::engine::{Detection, Engine, GenerateOptions, detect};
+use crate::engine::{Detection, Engine, Event, Request, detect};
 use crate::error::{Error, Result};
 use crate::kernels::{SlotSampling, Watermark as Mark};
 use crate::text::Encode;
@@ -37,7 +40,7 @@ pub struct Watermark {
     #[arg(long)]
     model: String,
     /// Generates this many texts with the mark and as many without.
-    #[arg(long, value_name = "N", conflicts_with = "file")]
+    #[arg(long, value_name = "N", conflicts_with = "file", value_parser = clap::value_parser!(u32).range(1..=1000))]
     trial: Option<u32>,
     /// What the texts of a trial go on from.
     #[arg(long, default_value = "Once upon a time", value_name = "TEXT")]
@@ -97,24 +100,27 @@ impl Watermark {
         if plain.temperature == 0.0 && n > 1 {
             return Err(Error::Input("several trials need --temperature above 0 to differ".into()));
         }
-        let (mut engine, _) = common::engine(&self.model, &self.device, &self.engine)?;
-        let tokenizer = engine.model().tokenizer()?.clone();
-        let prompt = common::encode(&tokenizer, &self.prompt, false)?;
+        let (mut engine, prompt) = self.engine_for_trial(n)?;
         let mut sums = [(0.0, 0usize); 2];
         let mut trials = Vec::new();
-        for i in 0..n {
-            let seed = plain.seed.wrapping_add(i);
-            let mut trial = json!({ "seed": seed });
-            for (which, sampling) in [plain.marked(mark), plain].into_iter().enumerate() {
-                let (ids, nll) = self.one(&mut engine, &prompt, SlotSampling { seed, ..sampling })?;
-                let (found, n) = (detect(&ids, mark), ids.len().max(1));
+        let samplings: Vec<SlotSampling> = (0..n)
+            .map(|i| plain.seed.wrapping_add(i))
+            .flat_map(|seed| [SlotSampling { seed, ..plain.marked(mark) }, SlotSampling { seed, ..plain }])
+            .collect();
+        let texts = self.texts(&mut engine, &prompt, &samplings)?;
+        for (texts, samplings) in texts.chunks(2).zip(samplings.chunks(2)) {
+            let mut trial = json!({ "seed": samplings[0].seed });
+            for (which, ids) in texts.iter().enumerate() {
+                let nll = likelihood(&mut engine, &prompt, ids)?;
+                let (found, n) = (detect(ids, mark), ids.len().max(1));
                 sums[which] = (sums[which].0 + nll, sums[which].1 + n);
                 let perplexity = (nll / n as f64).exp();
                 let name = ["marked", "plain"][which];
                 if !self.json {
-                    let line = line(&found);
                     common::print_line(&format!(
-                        "seed {seed:<10} {name:<6} perplexity {perplexity:6.2}  {line}"
+                        "seed {:<10} {name:<6} perplexity {perplexity:6.2}  {}",
+                        samplings[0].seed,
+                        line(&found)
                     ))?;
                 }
                 let mut object = json!({ "tokens": ids.len(), "perplexity": perplexity });
@@ -137,19 +143,55 @@ impl Watermark {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// One text and its negative log-likelihood by the model as it is.
-    fn one(&self, engine: &mut Engine, prompt: &[u32], sampling: SlotSampling) -> Result<(Vec<u32>, f64)> {
-        let options = GenerateOptions {
-            max_tokens: self.max_tokens,
-            sampling,
-            ignore_end: true,
-            ..GenerateOptions::default()
-        };
-        let ids = engine.generate_ids(prompt, &options)?;
-        let all: Vec<u32> = prompt.iter().chain(&ids).copied().collect();
-        let nll = engine.nll(&all)?;
-        Ok((ids, nll[prompt.len() - 1..].iter().map(|&v| f64::from(v)).sum()))
+    /// An engine in which several texts run together, and the prompt's tokens.
+    fn engine_for_trial(&self, n: u32) -> Result<(Engine, Vec<u32>)> {
+        // A text has no more tokens than bytes, and a few that a model puts before it.
+        let context = self.prompt.len() + self.max_tokens + 8;
+        let args = EngineArgs { context: self.engine.context.or(Some(context)), ..self.engine.clone() };
+        let n_slots = (2 * n as usize).clamp(1, 8);
+        let (engine, _) = common::engine_for(&self.model, &self.device, &args, n_slots)?;
+        let prompt = common::encode(engine.model().tokenizer()?, &self.prompt, false)?;
+        Ok((engine, prompt))
     }
+
+    /// The tokens of a text for each sampling.
+    fn texts(
+        &self,
+        engine: &mut Engine,
+        prompt: &[u32],
+        samplings: &[SlotSampling],
+    ) -> Result<Vec<Vec<u32>>> {
+        let bar = ProgressBar::new((samplings.len() * self.max_tokens) as u64);
+        let mut places = HashMap::new();
+        for (i, &sampling) in samplings.iter().enumerate() {
+            let request = Request {
+                prompt: prompt.to_vec(),
+                max_tokens: self.max_tokens,
+                sampling,
+                // Texts of equal length are compared, so none ends early.
+                end_ids: Vec::new(),
+            };
+            places.insert(engine.submit(request)?, i);
+        }
+        let mut texts = vec![Vec::new(); samplings.len()];
+        while engine.busy() {
+            for event in engine.step(Duration::MAX)? {
+                if let Event::Token { sequence, id } = event {
+                    texts[places[&sequence]].push(id);
+                    bar.inc(1);
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(texts)
+    }
+}
+
+/// The negative log-likelihood of a text after its prompt, by the model as it is.
+fn likelihood(engine: &mut Engine, prompt: &[u32], ids: &[u32]) -> Result<f64> {
+    let all: Vec<u32> = prompt.iter().chain(ids).copied().collect();
+    let nll = engine.nll(&all)?;
+    Ok(nll[prompt.len() - 1..].iter().map(|&v| f64::from(v)).sum())
 }
 
 fn line(found: &Detection) -> String {
