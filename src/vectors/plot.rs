@@ -51,6 +51,7 @@ const STYLE: &str = "
 .page{--surface:#fcfcfa;--ink:#1c1c1a;--muted:#6b6a66;--grid:#e4e3de;--dot:#2166ac;--line:#2166ac}
 @media (prefers-color-scheme:dark){.page{--surface:#171716;--ink:#ededea;--muted:#a09f99;--grid:#31312e;--dot:#74b0ee;--line:#74b0ee}}
 .page text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--ink)}
+.page g.point text{paint-order:stroke;stroke:var(--surface);stroke-width:3px;stroke-linejoin:round}
 .page .title{font-size:17px;font-weight:600}
 .page .muted{fill:var(--muted);font-size:12px}
 .page .grid{stroke:var(--grid);stroke-width:1}
