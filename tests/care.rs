@@ -123,7 +123,7 @@ fn every_family_shows_its_attention() {
     let gpu = common::gpu();
     let ids: Vec<u32> = (0..40).map(|i| 5 + (i * 7) % 90).collect();
     for (name, window) in
-        [("llama_gqa", None), ("mistral_window", Some(8)), ("gemma2", None), ("bloom_alibi", None)]
+        [("llama_gqa", None), ("mistral_window", Some(13)), ("gemma2", None), ("bloom_alibi", None)]
     {
         let model = common::model(&gpu, &format!("models/{name}"));
         let maps = engine(&model, 64, 64).attention(None, &ids).expect("maps");

@@ -372,7 +372,7 @@ fn bags_and_rows_go_into_files() {
     let vocabulary = aquatint(&["bow", &text, "--lines", "--format", "vocabulary"]);
     assert!(String::from_utf8_lossy(&vocabulary.stdout).contains("3\t4\t2\tthe\n"));
     std::fs::write(folder.join("none.txt"), "").expect("written");
-    refused(&["bow", &path("none.txt"), "--format", "npz", "-o", &path("n.npz")], "no unit");
+    refused(&["bow", &path("none.txt"), "--format", "npz", "-o", &path("n.npz")], "empty");
     assert!(!folder.join("n.npz").exists() && !folder.join("n.npz.part").exists());
     // Rows of the input embedding of a decoder.
     let rows = json(&["embed", "-m", &stories(), "Once upon a time", "--tokens", "--json"]);

@@ -173,7 +173,7 @@ impl BagOfWords {
                 false => documents.push(text),
             }
         }
-        if documents.is_empty() {
+        if documents.iter().all(|document| document.trim().is_empty()) {
             return Err(Error::Input("there is no document: the input is empty".into()));
         }
         Ok(documents)

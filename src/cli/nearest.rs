@@ -74,6 +74,9 @@ impl Nearest {
         let found = table.nearest(&query, wanted)?;
         let found = found.into_iter().filter(|&(row, _)| !given.contains(&(row as u32)));
         let found: Vec<(usize, f32)> = found.take(self.top).collect();
+        if found.is_empty() {
+            return Err(Error::Input(format!("{} has nothing but the words of the question", self.model)));
+        }
         if self.json {
             let list: Vec<Value> = found
                 .iter()

@@ -180,7 +180,13 @@ impl Weights {
     }
 }
 
-/// Fails before anything is allocated where the weights would fill the memory.
+impl AttentionMap {
+    /// Fails where the weights over a text of so many tokens would fill the memory.
+    pub fn check_size(d: &Decoder, n_tokens: usize) -> Result<()> {
+        check_bytes(d, n_tokens, n_tokens)
+    }
+}
+
 fn check_bytes(d: &Decoder, n_tokens: usize, n_positions: usize) -> Result<()> {
     let bytes = 4 * (d.n_layers * d.n_heads * n_tokens) as u64 * n_positions.next_multiple_of(PAGE) as u64;
     if bytes <= BYTES_MAX {

@@ -103,9 +103,26 @@ pub fn rows(gpu: &Gpu, weight: &PackedWeight, ids: &[u32]) -> Result<Vec<Vec<f32
     if let Some(id) = ids.iter().find(|&&id| id as usize >= weight.n_rows) {
         return Err(Error::Input(format!("token {id} has no row in a table of {}", weight.n_rows)));
     }
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let n_values = ids.len() * weight.n_columns;
+    if n_values > VALUES_MAX {
+        return Err(Error::Input(format!(
+            "{} tokens of {} numbers each are too many at once; split the text",
+            ids.len(),
+            weight.n_columns
+        )));
     }
+    let mut all = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(PIECE) {
+        all.extend(piece(gpu, weight, ids)?);
+    }
+    Ok(all)
+}
+
+/// Rows that one launch looks up, and numbers that a caller gets at most.
+const PIECE: usize = 4096;
+const VALUES_MAX: usize = 1 << 28;
+
+fn piece(gpu: &Gpu, weight: &PackedWeight, ids: &[u32]) -> Result<Vec<Vec<f32>>> {
     let mut g = Graph::new(gpu.caps());
     let words = |g: &mut Graph, name: &str, words: Vec<u32>| -> Tensor {
         g.external(name, 1, words.len(), Dtype::U32, Binding::Host(std::sync::Arc::new(words)))

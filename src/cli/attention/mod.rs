@@ -123,16 +123,19 @@ impl Attention {
     ) -> Result<(Vec<AttentionMap>, Vec<String>, Vec<String>)> {
         if model.decoder.bidirectional {
             let input = embed::input(tokenizer, text, usize::MAX)?;
+            AttentionMap::check_size(&model.decoder, input.ids.len())?;
             let maps = Encoder::new(model, true)?.attention(&input)?;
             return Ok((maps, labels(tokenizer, &input.ids), Vec::new()));
         }
         let Some(start) = model.decoder.start_id.filter(|_| model.encoder.is_some()) else {
             let ids = common::encode(tokenizer, text, false)?;
+            AttentionMap::check_size(&model.decoder, ids.len())?;
             let mut engine = engine(model, ids.len())?;
             let maps = engine.attention(None, &ids)?;
             return Ok((maps, Vec::new(), labels(tokenizer, &ids)));
         };
         let source = tokenizer.encode(text.trim_end(), Encode { special: false, bos: None, eos: None })?;
+        AttentionMap::check_size(&model.decoder, source.len())?;
         let plain = Encode { special: false, bos: Some(false), eos: Some(false) };
         let target = match &self.target {
             Some(target) => tokenizer.encode(target, plain)?,
