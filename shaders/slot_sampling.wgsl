@@ -10,4 +10,9 @@ struct SlotSampling {
     // Tokens that the penalties look back on.
     n_recent: u32,
     seed: u32,
+    // Added to the logits of a keyed share of the vocabulary; 0 marks nothing.
+    watermark_delta: f32,
+    watermark_gamma: f32,
+    watermark_key_low: u32,
+    watermark_key_high: u32,
 }

@@ -56,6 +56,9 @@ const COMMANDS: &[&str] = &[
     "vectors",
     "audit bias",
     "audit overlap",
+    "audit watermark",
+    "attention",
+    "nearest",
     "quantize",
 ];
 

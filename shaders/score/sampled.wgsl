@@ -3,7 +3,8 @@
 //
 // The noise is a function of the slot's seed, the position and the column alone, so a draw does not
 // depend on how the work is cut or on what else is in the batch.
-// Source: Gumbel-max: Maddison et al. 2014, arXiv:1411.0030; hash: Jarzynski & Olano 2020, jcgt 9(3), pcg3d.
+// Source: Maddison et al. 2014, arXiv:1411.0030 (Gumbel-max).
+import package::pcg3d::pcg3d;
 import package::slot_sampling::SlotSampling;
 
 @group(2) @binding(0) var<storage, read> settings: array<SlotSampling>;
@@ -26,22 +27,10 @@ fn scorer(row: u32) -> Scorer {
     return Scorer(s.seed, positions[row], inverse, thresholds[row].x);
 }
 
-fn uniform_bits(seed: u32, position: u32, column: u32) -> u32 {
-    var v = vec3<u32>(seed, position, column) * 1664525u + 1013904223u;
-    v.x += v.y * v.z;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v ^= v >> vec3<u32>(16u);
-    v.x += v.y * v.z;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    return v.x;
-}
-
 // -log(-log(u)), u uniform in 0..1. Devices' logarithms are coarse near 1, where the large values of
 // the noise come from: there the series of -log(1 - v) is exact.
 fn gumbel(s: Scorer, column: u32) -> f32 {
-    let bits = f32(uniform_bits(s.seed, s.position, column) >> 9u) + 0.5;
+    let bits = f32(pcg3d(vec3<u32>(s.seed, s.position, column)).x >> 9u) + 0.5;
     let u = bits / 8388608.0;
     let v = (8388608.0 - bits) / 8388608.0;
     let series = v * (1.0 + v * (0.5 + v * (0.33333333 + v * 0.25)));

@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, Gpu, Options};
 use crate::graph::Dtype;
-use crate::kernels::SlotSampling;
+use crate::kernels::{SlotSampling, Watermark};
 use crate::model::{LoadOptions, Model};
 use crate::store;
 use crate::tensor::{Format, format};
@@ -172,6 +172,33 @@ pub struct SamplingArgs {
     /// Draws the same answer again [default: by the clock].
     #[arg(long)]
     pub seed: Option<u32>,
+    /// Leaves a mark in the answer that `audit watermark --key KEY` finds again.
+    #[arg(long, value_name = "KEY")]
+    pub watermark: Option<String>,
+    #[command(flatten)]
+    pub mark: MarkArgs,
+}
+
+/// How strong a watermark is.
+#[derive(Args, Debug, Clone)]
+pub struct MarkArgs {
+    /// The share of the vocabulary that a watermark prefers; the reader must use the same.
+    #[arg(long, default_value_t = 0.25, value_name = "SHARE")]
+    pub watermark_gamma: f32,
+    /// Added to the logits of what a watermark prefers: more is easier to find and costs more.
+    #[arg(long, default_value_t = 2.0, value_name = "D")]
+    pub watermark_delta: f32,
+}
+
+impl MarkArgs {
+    pub fn mark(&self, key: &str) -> Result<Watermark> {
+        if key.is_empty() {
+            return Err(Error::Input("the key of a watermark is empty; give a secret text".into()));
+        }
+        let mark = Watermark::new(key, self.watermark_gamma, self.watermark_delta);
+        SlotSampling::default().marked(&mark).check()?;
+        Ok(mark)
+    }
 }
 
 impl SamplingArgs {
@@ -190,9 +217,13 @@ impl SamplingArgs {
             top_k: self.top_k,
             n_recent: self.penalty_last,
             seed: self.seed.unwrap_or_else(clock),
+            ..SlotSampling::default()
         };
         sampling.check()?;
-        Ok(sampling)
+        match &self.watermark {
+            Some(key) => Ok(sampling.marked(&self.mark.mark(key)?)),
+            None => Ok(sampling),
+        }
     }
 }
 
@@ -214,6 +245,10 @@ pub fn resolve(model: &str) -> Result<PathBuf> {
     })?;
     if let Some((_, bar)) = bar {
         bar.finish_and_clear();
+        // Terms are told when a model comes, not at every use.
+        if let Ok(weights) = crate::weights::Weights::open(&path) {
+            eprintln!("{}", store::origin(&path, &weights));
+        }
     }
     Ok(path)
 }
@@ -285,6 +320,19 @@ pub fn text_or_file(text: Option<&str>, file: Option<&Path>) -> Result<String> {
         }
         _ => Err(Error::Input("give either a TEXT (- for stdin) or --file FILE".into())),
     }
+}
+
+/// Writes a file under another name first, so that nothing half-written ever has its name.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let partial = PathBuf::from(name);
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(|error| {
+        // If it is not there, there is nothing to remove.
+        let _ = std::fs::remove_file(&partial);
+        Error::io(path, error)
+    })
 }
 
 /// Prints one JSON object on stdout.

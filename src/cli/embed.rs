@@ -3,26 +3,36 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::common::{self, DeviceArgs, LoadArgs};
-use super::csv;
+use super::{embed_evaluate, plot};
 use crate::engine::{Encoder, EncoderInput, Pooling, cosine};
 use crate::error::{Error, Result};
+use crate::model::{describe, load_embedding};
 use crate::text::{Encode, Tokenizer};
+use crate::vectors::{Array, rows};
+use crate::weights::Weights;
 
 /// Vectors of sentences by an encoder, in batches without padding. Nothing is cut off unless asked.
+///
+/// --tokens gives one vector per token: of an encoder what it makes of the token in its text (the same word
+/// differs from text to text), of a decoder the token's row of the input embedding. --input-rows gives these
+/// rows of any model: what it knows of a token before it has read the text.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   aquatint embed \"The cat sits on the mat.\" \"A feline rests on a rug.\" --similarity
   aquatint embed --file sentences.txt --format csv > vectors.csv
+  aquatint embed --file sentences.txt --plot sentences.svg
+  aquatint embed \"The bank of the river\" --tokens
+  aquatint embed -m smollm2-135m \"The bank of the river\" --input-rows --format npy -o rows.npy
   aquatint embed --evaluate stsb-en-test.csv
 
 JSON: {model, dimensions, vectors: [[...]], tokens: [n, ...]}; with --similarity also similarity: [[...]];
-with --tokens vectors is one list of vectors per text; with --evaluate {pairs, spearman, sentences_per_second}")]
+with --tokens and --input-rows {model, dimensions, kind: contextual|input, texts: [[{id, piece, vector}]]};
+with --plot {output, shares, points}; with --evaluate {pairs, spearman, sentences_per_second}")]
 pub struct Embed {
     /// Texts.
     texts: Vec<String>,
@@ -41,6 +51,15 @@ pub struct Embed {
     /// One vector per token instead of one per text.
     #[arg(long)]
     tokens: bool,
+    /// The rows of the model's input embedding for the tokens of the texts.
+    #[arg(long, conflicts_with_all = ["similarity", "pooling", "evaluate"])]
+    input_rows: bool,
+    /// Draws the vectors in the plane of their two largest principal components, as .svg or .html.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["similarity", "evaluate", "output"])]
+    plot: Option<PathBuf>,
+    /// Writes the vectors to a file instead of stdout.
+    #[arg(long, short = 'o', value_name = "FILE", conflicts_with_all = ["similarity", "evaluate"])]
+    output: Option<PathBuf>,
     /// Cosines between all texts.
     #[arg(long)]
     similarity: bool,
@@ -50,7 +69,7 @@ pub struct Embed {
     /// Spearman's correlation with the scores in the last column of a CSV file of sentence pairs.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "tokens", "similarity"])]
     evaluate: Option<PathBuf>,
-    /// Prints vectors as lines of numbers.
+    /// How vectors are written: lines of numbers, or numpy's file with one row each (needs -o).
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Stores activations as f32 instead of f16.
@@ -75,10 +94,20 @@ enum PoolingArg {
 enum Format {
     Text,
     Csv,
+    Npy,
 }
 
 impl Embed {
     pub fn run(&self) -> Result<ExitCode> {
+        if self.format == Format::Npy && self.output.is_none() {
+            return Err(Error::Input("--format npy writes bytes: give a file with -o FILE.npy".into()));
+        }
+        let texts = self.texts()?;
+        let path = common::resolve(&self.model)?;
+        let is_encoder = describe(&Weights::open(&path)?)?.1.bidirectional;
+        if self.input_rows || (self.tokens && !is_encoder) {
+            return self.run_input_rows(&path, &texts);
+        }
         let (mut encoder, tokenizer, path) = open(&self.model, &self.device, &self.load, self.exact)?;
         let pooling = match self.pooling {
             Some(PoolingArg::Mean) => Pooling::Mean,
@@ -87,39 +116,28 @@ impl Embed {
             None => pooling_of(&path),
         };
         if let Some(file) = &self.evaluate {
-            return self.run_evaluation(&mut encoder, &tokenizer, pooling, file);
-        }
-        let mut texts = self.texts.clone();
-        if let Some(file) = &self.file {
-            texts.extend(common::text_or_file(None, Some(file))?.lines().map(str::to_owned));
-        }
-        if texts.is_empty() {
-            return Err(Error::Input("give a text, or --file FILE with one text per line".into()));
+            let most = self.truncate.unwrap_or(usize::MAX);
+            let to_input = |text: &str| input(&tokenizer, text, most);
+            return embed_evaluate::evaluate(&mut encoder, pooling, file, &to_input, self.json);
         }
         let inputs = self.inputs(&tokenizer, &texts)?;
         let encoded = encoder.encode(&inputs)?;
         if self.tokens {
-            let all: Vec<&Vec<Vec<f32>>> = encoded.iter().map(|e| &e.hidden).collect();
-            if self.json {
-                let n: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
-                common::print_json(&json!({ "model": self.model, "vectors": all, "tokens": n }))?;
-            } else {
-                for (input, rows) in inputs.iter().zip(all) {
-                    for (&id, row) in input.ids.iter().zip(rows) {
-                        let piece = tokenizer.piece(id).unwrap_or("");
-                        common::print_line(&format!("{piece:?} {}", self.line(row)))?;
-                    }
-                }
-            }
-            return Ok(ExitCode::SUCCESS);
+            let ids: Vec<&[u32]> = inputs.iter().map(|input| &input.ids[..]).collect();
+            let rows = encoded.into_iter().map(|encoded| encoded.hidden).collect();
+            return self.print_tokens(&tokenizer, &ids, rows, "contextual");
         }
         let vectors: Vec<Vec<f32>> = encoded.iter().map(|e| e.pool(pooling, !self.no_normalise)).collect();
-        let cosines: Vec<Vec<f64>> = match self.similarity {
-            true => vectors.iter().map(|a| vectors.iter().map(|b| cosine(a, b)).collect()).collect(),
+        if let Some(output) = &self.plot {
+            let title = format!("{} sentences by {}", texts.len(), self.model);
+            return self.report_plot(plot::draw(&title, &texts, &vectors, output)?);
+        }
+        let cosines = match self.similarity {
+            true => cosines(&vectors),
             false => Vec::new(),
         };
+        let n: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
         if self.json {
-            let n: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
             let mut object = json!({
                 "model": self.model,
                 "dimensions": vectors[0].len(),
@@ -129,87 +147,137 @@ impl Embed {
             if self.similarity {
                 object["similarity"] = json!(cosines);
             }
-            common::print_json(&object)?;
+            self.print_object(&object)
         } else if self.similarity {
             for (text, row) in texts.iter().zip(&cosines) {
                 let row: Vec<String> = row.iter().map(|v| format!("{v:7.4}")).collect();
                 common::print_line(&format!("{}  {text}", row.join(" ")))?;
             }
+            Ok(ExitCode::SUCCESS)
         } else {
-            for vector in &vectors {
-                common::print_line(&self.line(vector))?;
+            self.print_vectors(&vectors, &[])
+        }
+    }
+
+    fn texts(&self) -> Result<Vec<String>> {
+        let mut texts = self.texts.clone();
+        if let Some(file) = &self.file {
+            texts.extend(common::text_or_file(None, Some(file))?.lines().map(str::to_owned));
+        }
+        match texts.is_empty() && self.evaluate.is_none() {
+            true => Err(Error::Input("give a text, or --file FILE with one text per line".into())),
+            false => Ok(texts),
+        }
+    }
+
+    /// The rows of the input embedding, which needs none of the other weights.
+    fn run_input_rows(&self, path: &Path, texts: &[String]) -> Result<ExitCode> {
+        let weights = Weights::open(path)?;
+        let tokenizer = crate::model::tokenizer(&weights)?;
+        let inputs = self.inputs(&tokenizer, texts)?;
+        if let Some(i) = inputs.iter().position(|input| input.ids.is_empty()) {
+            return Err(Error::Input(format!("text {i} has no tokens")));
+        }
+        let gpu = self.device.open()?;
+        let table = load_embedding(&gpu, &weights)?;
+        let rows = inputs.iter().map(|input| rows(&gpu, &table, &input.ids)).collect::<Result<_>>()?;
+        if self.tokens {
+            eprintln!("note: rows of the input embedding, without the text around the tokens");
+        }
+        let ids: Vec<&[u32]> = inputs.iter().map(|input| &input.ids[..]).collect();
+        self.print_tokens(&tokenizer, &ids, rows, "input")
+    }
+
+    /// Vectors of tokens, one list per text.
+    fn print_tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        ids: &[&[u32]],
+        rows: Vec<Vec<Vec<f32>>>,
+        kind: &str,
+    ) -> Result<ExitCode> {
+        let piece = |id: &u32| String::from_utf8_lossy(&tokenizer.piece_bytes(*id)).into_owned();
+        let pieces: Vec<Vec<String>> = ids.iter().map(|ids| ids.iter().map(piece).collect()).collect();
+        if self.json {
+            let token = |((id, piece), vector): ((&u32, &String), &Vec<f32>)| json!({ "id": id, "piece": piece, "vector": vector });
+            let text = |((ids, pieces), rows): ((&&[u32], &Vec<String>), &Vec<Vec<f32>>)| {
+                ids.iter().zip(pieces).zip(rows).map(token).collect::<Vec<_>>()
+            };
+            let texts: Vec<_> = ids.iter().zip(&pieces).zip(&rows).map(text).collect();
+            let dimensions = rows.first().and_then(|rows| rows.first()).map_or(0, Vec::len);
+            return self.print_object(
+                &json!({ "model": self.model, "dimensions": dimensions, "kind": kind, "texts": texts }),
+            );
+        }
+        let pieces: Vec<String> = pieces.into_iter().flatten().collect();
+        let vectors: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
+        match &self.plot {
+            Some(output) => {
+                let title = format!("{} tokens by {} ({kind})", vectors.len(), self.model);
+                self.report_plot(plot::draw(&title, &pieces, &vectors, output)?)
             }
+            None => self.print_vectors(&vectors, &pieces),
+        }
+    }
+
+    fn report_plot(&self, drawn: serde_json::Value) -> Result<ExitCode> {
+        match self.json {
+            true => common::print_json(&drawn)?,
+            false => eprintln!("wrote {}", drawn["output"].as_str().unwrap_or_default()),
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn line(&self, vector: &[f32]) -> String {
-        let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
-        numbers.join(if self.format == Format::Csv { "," } else { " " })
+    /// One row per vector, with a name before it where there are names.
+    fn print_vectors(&self, vectors: &[Vec<f32>], names: &[String]) -> Result<ExitCode> {
+        let width = vectors.first().map_or(0, Vec::len);
+        let bytes = if self.format == Format::Npy {
+            let values: Vec<f32> = vectors.iter().flatten().copied().collect();
+            Array::f32(&[vectors.len(), width], &values).npy()
+        } else {
+            let separator = if self.format == Format::Csv { "," } else { " " };
+            let mut text = String::new();
+            for (i, vector) in vectors.iter().enumerate() {
+                let name = names.get(i).map(|name| match self.format {
+                    Format::Csv => format!("\"{}\"", name.replace('"', "\"\"")),
+                    _ => format!("{name:?}"),
+                });
+                let numbers = vector.iter().map(f32::to_string);
+                text += &name.into_iter().chain(numbers).collect::<Vec<_>>().join(separator);
+                text.push('\n');
+            }
+            text.into_bytes()
+        };
+        match &self.output {
+            Some(output) => {
+                common::write_file(output, &bytes)?;
+                eprintln!("wrote {} vectors of {width} numbers to {}", vectors.len(), output.display());
+            }
+            None => common::print(&String::from_utf8_lossy(&bytes))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print_object(&self, object: &serde_json::Value) -> Result<ExitCode> {
+        match &self.output {
+            Some(output) => {
+                let text = serde_json::to_string_pretty(object).unwrap_or_default();
+                common::write_file(output, text.as_bytes())?;
+            }
+            None => common::print_json(object)?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     fn inputs(&self, tokenizer: &Tokenizer, texts: &[String]) -> Result<Vec<EncoderInput>> {
         let most = self.truncate.unwrap_or(usize::MAX);
         texts.iter().map(|text| input(tokenizer, text, most)).collect()
     }
+}
 
-    fn run_evaluation(
-        &self,
-        encoder: &mut Encoder,
-        tokenizer: &Tokenizer,
-        pooling: Pooling,
-        file: &Path,
-    ) -> Result<ExitCode> {
-        let text = common::text_or_file(None, Some(file))?;
-        let (mut texts, mut scores) = (Vec::new(), Vec::new());
-        for (i, (line, fields)) in csv::records(&text).into_iter().enumerate() {
-            let score = fields.last().and_then(|field| field.trim().parse::<f64>().ok());
-            match (score, fields.len() >= 3) {
-                (Some(score), true) => {
-                    texts.push(fields[fields.len() - 3].clone());
-                    texts.push(fields[fields.len() - 2].clone());
-                    scores.push(score);
-                }
-                // A first line may name the columns.
-                _ if i == 0 => {}
-                _ => {
-                    return Err(Error::file(
-                        file.display(),
-                        format!(
-                            "line {line}: expected sentence, sentence, score; found {}",
-                            fields.join(",")
-                        ),
-                    ));
-                }
-            }
-        }
-        let inputs = self.inputs(tokenizer, &texts)?;
-        // Texts of a like length share a pass.
-        let mut order: Vec<usize> = (0..inputs.len()).collect();
-        order.sort_by_key(|&i| inputs[i].ids.len());
-        let sorted: Vec<EncoderInput> = order.iter().map(|&i| inputs[i].clone()).collect();
-        let start = Instant::now();
-        let mut vectors = vec![Vec::new(); inputs.len()];
-        for (places, batch) in order.chunks(64).zip(sorted.chunks(64)) {
-            for (&place, encoded) in places.iter().zip(encoder.encode(batch)?) {
-                vectors[place] = encoded.pool(pooling, true);
-            }
-        }
-        let per_second = inputs.len() as f64 / start.elapsed().as_secs_f64();
-        let cosines: Vec<f64> = vectors.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
-        let spearman = pearson(&ranks(&cosines), &ranks(&scores));
-        if self.json {
-            common::print_json(
-                &json!({ "pairs": scores.len(), "spearman": spearman, "sentences_per_second": per_second }),
-            )?;
-        } else {
-            common::print_line(&format!(
-                "{} pairs  Spearman {spearman:.4}  {per_second:.1} sentences/s",
-                scores.len()
-            ))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
+/// The cosines between all vectors.
+pub fn cosines(vectors: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    vectors.iter().map(|a| vectors.iter().map(|b| cosine(a, b)).collect()).collect()
 }
 
 /// An encoder, its tokenizer and where it lies.
@@ -239,7 +307,7 @@ pub fn input(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<EncoderIn
 }
 
 /// What the model's files say of pooling, in the layout of sentence-transformers.
-fn pooling_of(path: &Path) -> Pooling {
+pub fn pooling_of(path: &Path) -> Pooling {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let Ok(text) = std::fs::read_to_string(folder.join("1_Pooling/config.json")) else {
         return Pooling::Mean;
@@ -249,40 +317,5 @@ fn pooling_of(path: &Path) -> Pooling {
         json if json["pooling_mode_cls_token"] == true => Pooling::First,
         json if json["pooling_mode_lasttoken"] == true => Pooling::Last,
         _ => Pooling::Mean,
-    }
-}
-
-/// Ranks from 1, the mean rank for equal values.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut start = 0;
-    while start < order.len() {
-        let same = order[start..].iter().take_while(|&&i| values[i] == values[order[start]]).count();
-        for &i in &order[start..start + same] {
-            ranks[i] = start as f64 + (same as f64 + 1.0) / 2.0;
-        }
-        start += same;
-    }
-    ranks
-}
-
-fn pearson(a: &[f64], b: &[f64]) -> f64 {
-    let n = a.len().max(1) as f64;
-    let (mean_a, mean_b) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
-    let dot = |x: &[f64], mx: f64, y: &[f64], my: f64| {
-        x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum::<f64>()
-    };
-    dot(a, mean_a, b, mean_b) / (dot(a, mean_a, a, mean_a) * dot(b, mean_b, b, mean_b)).sqrt()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_of_equal_values_are_shared() {
-        assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
     }
 }

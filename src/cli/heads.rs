@@ -98,7 +98,7 @@ pub struct Answer {
     json: bool,
 }
 
-fn wrong_head(encoder: &Encoder, wanted: &str) -> Error {
+pub(super) fn wrong_head(encoder: &Encoder, wanted: &str) -> Error {
     let found = match &encoder.model().tensors.head {
         OutputHead::Next(_) => "predicts next tokens",
         OutputHead::Masked { .. } => "fills masks",
@@ -110,7 +110,7 @@ fn wrong_head(encoder: &Encoder, wanted: &str) -> Error {
     Error::Unsupported(format!("this needs a model that {wanted}; the one given {found}"))
 }
 
-fn probabilities(logits: &[f32]) -> Vec<f64> {
+pub(super) fn probabilities(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().fold(f64::NEG_INFINITY, |m, &v| m.max(f64::from(v)));
     let weights: Vec<f64> = logits.iter().map(|&v| (f64::from(v) - largest).exp()).collect();
     let total: f64 = weights.iter().sum();
@@ -125,7 +125,7 @@ fn best_first(values: &[f64]) -> Vec<usize> {
 }
 
 /// The names of a model's classes, from `id2label` of its config.json.
-fn labels(path: &std::path::Path, n: usize) -> Vec<String> {
+pub(super) fn labels(path: &std::path::Path, n: usize) -> Vec<String> {
     let text = std::fs::read_to_string(path.join("config.json")).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     (0..n)

@@ -21,7 +21,7 @@ use crate::weights::Weights;
   aquatint inspect ./model.gguf --context 32768
   aquatint inspect smollm2-135m --plan
 
-JSON: {path, architecture, decoder: {...}, formats: {NAME: {tensors, bytes}},
+JSON: {path, licence, source, page, architecture, decoder: {...}, formats: {NAME: {tensors, bytes}},
        memory: {weights, kv, available}, plan: [dispatch, ...] with --plan}")]
 pub struct Inspect {
     /// Model by name or path.
@@ -49,6 +49,7 @@ impl Inspect {
             entry.0 += 1;
             entry.1 += tensor.bytes.len() as u64;
         }
+        let origin = crate::store::origin(&path, &weights);
         let forecast = Forecast::of(&weights, &decoder, &options);
         let plan = if self.plan { self.dispatches()? } else { Vec::new() };
         if self.json {
@@ -58,6 +59,9 @@ impl Inspect {
                 .collect();
             common::print_json(&json!({
                 "path": path,
+                "licence": origin.licence,
+                "source": origin.source,
+                "page": origin.page,
                 "architecture": title,
                 "decoder": decoder_json(&decoder),
                 "formats": formats,
@@ -66,7 +70,7 @@ impl Inspect {
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let mut text = format!("{}\n{title}\n", path.display());
+        let mut text = format!("{}\n{origin}\n{title}\n", path.display());
         if let Value::Object(fields) = decoder_json(&decoder) {
             for (name, value) in fields {
                 text += &format!("  {name:<22} {}\n", value.to_string().trim_matches('"'));

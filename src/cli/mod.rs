@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. `--json` prints one object.
 
+mod attention;
 mod audit;
 mod bench;
 mod bench_kernels;
@@ -12,10 +13,14 @@ mod csv;
 mod diff;
 mod doctor;
 mod embed;
+mod embed_evaluate;
+mod guard;
 mod heads;
 mod inspect;
 mod logits;
 mod meter;
+mod nearest;
+mod plot;
 mod quantize;
 mod run;
 mod score;
@@ -23,6 +28,7 @@ mod store;
 mod tokenize;
 mod vectors;
 mod vectors_evaluate;
+mod vectors_plot;
 mod vectors_train;
 mod verify;
 
@@ -72,6 +78,10 @@ enum Command {
     Bow(bow::BagOfWords),
     /// Questions to files of word vectors.
     Vectors(vectors::Vectors),
+    /// What the heads of a model weigh, as heat maps.
+    Attention(attention::Attention),
+    /// The tokens or words nearest to a word.
+    Nearest(nearest::Nearest),
     /// Measures of bias and provenance.
     Audit(audit::Audit),
     /// Writes a GGUF file in fewer bits.
@@ -106,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Answer(command) => command.run(),
         Command::Bow(command) => command.run(),
         Command::Vectors(command) => command.run(),
+        Command::Attention(command) => command.run(),
+        Command::Nearest(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
+use super::guard::{Guard, GuardArgs};
 use super::meter;
 use crate::engine::{Beam, BeamOptions, Engine, Finish, GenerateOptions, Stats};
 use crate::error::{Error, Result};
@@ -21,9 +22,10 @@ use crate::text::{ChatOptions, ChatTemplate, Decode, Encode, Message, Tokenizer}
   aquatint run gemma3-270m --raw \"Once upon a time\" --max-tokens 100
   aquatint run ./model.gguf - < question.txt
   aquatint run ./flan-t5-small \"translate English to German: Good morning\" --beams 4
+  aquatint run \"Tell me of the sea.\" --temperature 0.8 --watermark secret --stop-on phrases.txt
   aquatint run smollm2-135m \"Hello\" --json
 
-JSON: {prompt_ids, ids, text, finish: stop|length|context, seed,
+JSON: {prompt_ids, ids, text, finish: stop|length|context, reason: text|null, seed,
        timings: {load_seconds, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
                  cpu_seconds_per_token, peak_resident_bytes}}")]
 pub struct Run {
@@ -42,11 +44,13 @@ pub struct Run {
     /// A text that ends the answer; can be given several times.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    #[command(flatten)]
+    guard: GuardArgs,
     /// Goes on past the model's end tokens.
     #[arg(long)]
     ignore_end: bool,
     /// Follows this many answers at once and prints the likeliest when all are done.
-    #[arg(long, value_name = "N", conflicts_with_all = ["stop", "temperature"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["stop", "stop_on", "stop_classifier", "temperature", "watermark"])]
     beams: Option<usize>,
     #[command(flatten)]
     sampling: SamplingArgs,
@@ -72,6 +76,7 @@ impl Run {
         };
         let prompt = common::text_or_file(Some(prompt), None)?;
         let sampling = self.sampling.sampling()?;
+        let mut guard = self.guard.phrases()?;
         let n_slots = self.beams.unwrap_or(1);
         let (mut engine, load_seconds) = common::engine_for(model, &self.device, &self.engine, n_slots)?;
         let tokenizer = engine.model().tokenizer()?.clone();
@@ -85,6 +90,7 @@ impl Run {
             messages.push(Message::new("user", prompt.trim_end()));
             chat_ids(&tokenizer, &messages)?
         };
+        self.guard.classifier(&mut guard, engine.gpu())?;
         let options = GenerateOptions {
             max_tokens: self.max_tokens,
             sampling,
@@ -95,7 +101,7 @@ impl Run {
         let print = |text: &str| if self.json { Ok(()) } else { common::print(text) };
         let answer = match self.beams {
             Some(n_beams) => self.search(&mut engine, &ids, n_beams, print)?,
-            None => generate(&mut engine, &ids, &options, print)?,
+            None => guard.generate(&mut engine, &ids, &options, print)?,
         };
         let cpu = meter::cpu_seconds().zip(cpu).map(|(end, start)| end - start);
         engine.gpu().save_pipeline_cache()?;
@@ -108,6 +114,7 @@ impl Run {
                 "ids": answer.ids,
                 "text": answer.text,
                 "finish": finish_name(answer.finish),
+                "reason": answer.reason,
                 "seed": sampling.seed,
                 "timings": {
                     "load_seconds": load_seconds,
@@ -130,11 +137,15 @@ impl Run {
                     .map(|bytes| format!("; {} at most", crate::error::Bytes(bytes)))
                     .unwrap_or_default(),
                 match answer.finish {
+                    Finish::Stop if answer.reason.is_some() => "stopped".to_owned(),
                     Finish::Stop => "complete".to_owned(),
                     Finish::Length => format!("stopped at --max-tokens {}", self.max_tokens),
                     Finish::Context => "the context is full".to_owned(),
                 },
             );
+        }
+        if let Some(reason) = &answer.reason {
+            eprintln!("stopped: {reason}");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -168,7 +179,7 @@ impl Run {
             first_token: Some(Duration::ZERO),
             rest: start.elapsed(),
         };
-        Ok(Answer { text, ids: best.ids, finish: best.finish, stats })
+        Ok(Answer { text, ids: best.ids, finish: best.finish, stats, reason: None })
     }
 }
 
@@ -192,6 +203,8 @@ pub struct Answer {
     pub ids: Vec<u32>,
     pub finish: Finish,
     pub stats: crate::engine::Stats,
+    /// Why it had to end, where something made it.
+    pub reason: Option<String>,
 }
 
 /// Generates and gives out each piece as it comes.
@@ -199,21 +212,9 @@ pub fn generate(
     engine: &mut Engine,
     ids: &[u32],
     options: &GenerateOptions,
-    mut each: impl FnMut(&str) -> Result<()>,
+    each: impl FnMut(&str) -> Result<()>,
 ) -> Result<Answer> {
-    let mut generation = engine.generate(ids, options)?;
-    let mut text = String::new();
-    for piece in generation.by_ref() {
-        let piece = piece?;
-        text.push_str(&piece.text);
-        each(&piece.text)?;
-    }
-    Ok(Answer {
-        text,
-        ids: generation.ids().to_vec(),
-        finish: generation.finish().unwrap_or(Finish::Stop),
-        stats: generation.stats(),
-    })
+    Guard::default().generate(engine, ids, options, each)
 }
 
 fn finish_name(finish: Finish) -> &'static str {

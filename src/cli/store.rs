@@ -32,6 +32,8 @@ impl Pull {
             common::print_json(&to_json(&entry))?;
         } else {
             common::print_line(&format!("{}  {}  {}", entry.name, Bytes(entry.bytes), entry.path.display()))?;
+            let licence = if entry.licence.is_empty() { "not stated" } else { &entry.licence };
+            common::print_line(&format!("licence {licence}; from {}", entry.source))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -43,7 +45,7 @@ impl Pull {
   aquatint list
   aquatint list --known
 
-JSON: {models: [{name, path, bytes, source, licence, pulled_at}]}; with --known {models: [{name, description}]}")]
+JSON: {models: [{name, path, bytes, source, licence, pulled_at}]}; with --known {models: [{name, description, licence, page}]}")]
 pub struct List {
     /// The models that have short names, here or not.
     #[arg(long)]
@@ -58,12 +60,17 @@ impl List {
             if self.json {
                 let models: Vec<Value> = store::MODELS
                     .iter()
-                    .map(|m| json!({ "name": m.name, "description": m.description }))
+                    .map(|m| {
+                        json!({ "name": m.name, "description": m.description, "licence": m.licence, "page": m.page })
+                    })
                     .collect();
                 common::print_json(&json!({ "models": models }))?;
             } else {
                 for model in store::MODELS {
-                    common::print_line(&format!("{:20} {}", model.name, model.description))?;
+                    common::print_line(&format!(
+                        "{:20} {}\n{:20} licence {}; {}",
+                        model.name, model.description, "", model.licence, model.page
+                    ))?;
                 }
             }
             return Ok(ExitCode::SUCCESS);
@@ -76,11 +83,14 @@ impl List {
             eprintln!("no models yet; `aquatint pull {}` fetches one", store::DEFAULT);
         } else {
             for e in entries {
+                let licence = if e.licence.is_empty() { "licence not stated" } else { &e.licence };
                 common::print_line(&format!(
-                    "{:20} {:>10}  {}",
+                    "{:20} {:>10}  {}\n{:20} {licence}; from {}",
                     e.name,
                     Bytes(e.bytes).to_string(),
-                    e.path.display()
+                    e.path.display(),
+                    "",
+                    e.source,
                 ))?;
             }
         }

@@ -71,12 +71,15 @@ enum Command {
         #[arg(long, value_enum)]
         format: Option<Format>,
     },
+    /// Words as points of a picture, related ones near each other.
+    Plot(super::vectors_plot::Plot),
 }
 
 impl Vectors {
     pub fn run(&self) -> Result<ExitCode> {
         match &self.command {
             Command::Train(train) => train.run(&self.device, self.json),
+            Command::Plot(plot) => plot.run(&self.device, self.json),
             Command::Evaluate(evaluate) => evaluate.run(&self.device, self.json),
             Command::Nearest { file, word, top } => {
                 let mut table = self.table(file)?;

@@ -49,11 +49,11 @@ pub enum Pooling {
 
 /// Runs an encoder. Several texts share a pass, packed without padding.
 pub struct Encoder {
-    model: Arc<Model>,
-    memory: Memory,
+    pub(super) model: Arc<Model>,
+    pub(super) memory: Memory,
     programs: HashMap<usize, (Program, Pass)>,
     scratch: Scratch,
-    activations: Dtype,
+    pub(super) activations: Dtype,
     /// Tokens in one pass at most, and so the longest text.
     n_tokens_max: usize,
     n_outputs_max: usize,
@@ -131,7 +131,7 @@ impl Encoder {
         Ok(all)
     }
 
-    fn check(&self, i: usize, text: &EncoderInput) -> Result<()> {
+    pub(super) fn check(&self, i: usize, text: &EncoderInput) -> Result<()> {
         let n_vocab = self.model.decoder.n_vocab;
         if text.ids.is_empty() {
             return Err(Error::Input(format!("text {i} has no tokens")));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::stops::Stops;
 use super::{Engine, Event, Finish, Request, SequenceId};
 use crate::error::Result;
 use crate::kernels::SlotSampling;
@@ -63,7 +64,9 @@ pub struct Generation<'e> {
     engine: &'e mut Engine,
     sequence: SequenceId,
     decode: DecodeStream<Arc<Tokenizer>>,
-    stop: Vec<String>,
+    stops: Stops,
+    /// What of them came up.
+    stopped_by: Option<String>,
     /// Text that may be the beginning of a stop string.
     held: String,
     ready: std::collections::VecDeque<Piece>,
@@ -94,7 +97,8 @@ impl Engine {
             engine: self,
             sequence,
             decode: DecodeStream::new(tokenizer, Decode { special: false, start: start_of_text }),
-            stop: options.stop.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
+            stops: Stops::new(&options.stop),
+            stopped_by: None,
             held: String::new(),
             ready: std::collections::VecDeque::new(),
             finish: None,
@@ -131,6 +135,18 @@ impl Engine {
 }
 
 impl Generation<'_> {
+    /// Also ends before any of these phrases, in capitals or not. They are not returned.
+    #[must_use]
+    pub fn stop_on(mut self, phrases: &[String]) -> Self {
+        self.stops.add_any_case(phrases);
+        self
+    }
+
+    /// The stop text or phrase that ended it.
+    pub fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.as_deref()
+    }
+
     /// Why it ended; `None` while it goes on.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
@@ -182,7 +198,8 @@ impl Generation<'_> {
 
     /// Gives out the held text but for an end that a stop string might begin with.
     fn release(&mut self, id: u32) {
-        if let Some(at) = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        if let Some((at, stop)) = self.stops.find(&self.held) {
+            self.stopped_by = Some(stop.to_owned());
             self.held.truncate(at);
             let text = std::mem::take(&mut self.held);
             self.ready.push_back(Piece { id, text });
@@ -190,17 +207,11 @@ impl Generation<'_> {
             self.engine.cancel(self.sequence);
             return;
         }
-        let keep = self.stop.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self.stops.overlap(&self.held);
         let text = self.held[..self.held.len() - keep].to_owned();
         self.held.drain(..text.len());
         self.ready.push_back(Piece { id, text });
     }
-}
-
-/// The length of the longest end of `text` that is a beginning of `stop`.
-fn overlap(text: &str, stop: &str) -> usize {
-    let lengths = stop.char_indices().map(|(i, _)| i).skip(1);
-    lengths.filter(|&n| text.ends_with(&stop[..n])).max().unwrap_or(0)
 }
 
 impl Iterator for Generation<'_> {
@@ -255,18 +266,5 @@ impl futures::Stream for Generation<'_> {
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
         self.engine.cancel(self.sequence);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::overlap;
-
-    #[test]
-    fn text_that_may_begin_a_stop_string_is_held() {
-        assert_eq!(overlap("one two", "\n\n"), 0);
-        assert_eq!(overlap("one two\n", "\n\n"), 1);
-        assert_eq!(overlap("say St", "Stop"), 2);
-        assert_eq!(overlap("é", "éa"), 2);
     }
 }

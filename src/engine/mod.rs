@@ -5,25 +5,31 @@
 //! generates) and takes the tokens of an earlier pass: sampling and the feedback of the chosen token
 //! happen on the device, so passes are submitted ahead and stops are noticed a pass or two late.
 
+mod attention;
 mod beam;
 mod encode;
 mod generate;
 mod kv_pool;
+mod masked;
 mod memory;
 mod pace;
 mod pages;
 mod score;
 mod source;
+mod stops;
+mod watermark;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use attention::{AttentionMap, AttentionPart};
 pub use beam::{Beam, BeamOptions};
 pub use encode::{Encoded, Encoder, EncoderInput, Pooling, cosine};
 pub use generate::{GenerateOptions, Generation, Piece, Stats};
 pub use memory::kv_bytes;
+pub use watermark::{Detection, detect};
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Device, Gpu, Queue, Readback};

@@ -14,7 +14,7 @@ use crate::model::{CrossStep, Model, Step, record_source};
 
 pub(super) struct Source {
     /// The encoder's own; all its texts lie in the same pages, one after another.
-    memory: Memory,
+    pub(super) memory: Memory,
     programs: HashMap<usize, Program>,
     scratch: Scratch,
     /// The pages of each slot's text: (n_slots, max_pages).
@@ -99,6 +99,14 @@ impl Source {
         }
     }
 
+    /// Records the reading of a text of at most `n_tokens`.
+    pub fn record(&self, g: &mut Graph, model: &Model, n_tokens: usize) -> Result<()> {
+        let (encoder, _) = model.encoder.as_ref().expect("the source was made for one");
+        let mut step = self.memory.step(g, encoder, n_tokens, 1);
+        step.cross = Some(self.cross(g, &step));
+        record_source(g, model, &step, self.activations)
+    }
+
     /// Reads a text, for `slot` to attend to.
     pub fn read(&mut self, model: &Model, ids: &[u32], slot: usize) -> Result<()> {
         self.check(model, ids)?;
@@ -106,10 +114,7 @@ impl Source {
         let bucket = bucket.unwrap_or(self.context);
         if !self.programs.contains_key(&bucket) {
             let mut g = Graph::new(model.gpu.caps());
-            let (encoder, _) = model.encoder.as_ref().expect("the source was made for one");
-            let mut step = self.memory.step(&mut g, encoder, bucket, 1);
-            step.cross = Some(self.cross(&mut g, &step));
-            record_source(&mut g, model, &step, self.activations)?;
+            self.record(&mut g, model, bucket)?;
             self.programs.insert(bucket, g.build(&model.gpu, &mut self.scratch)?);
         }
         let mut data = StepData::of(ids, 0, usize::MAX, &[]);

@@ -45,6 +45,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("halves"),
     wgsl!("levels"),
     wgsl!("nibbles"),
+    wgsl!("pcg3d"),
     wgsl!("row_softmax"),
     wgsl!("slot_sampling"),
     wgsl!("two_bits"),

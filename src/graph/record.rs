@@ -260,11 +260,13 @@ pub struct Graph {
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) launches: Vec<Launch>,
     none: Option<Tensor>,
+    /// The positions of a text whose attention is wanted, and the weights recorded so far.
+    watch: Option<(usize, Vec<Tensor>)>,
 }
 
 impl Graph {
     pub fn new(caps: &Caps) -> Graph {
-        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new(), none: None }
+        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new(), none: None, watch: None }
     }
 
     pub fn caps(&self) -> &Caps {
@@ -273,6 +275,30 @@ impl Graph {
 
     pub fn launches(&self) -> &[Launch] {
         &self.launches
+    }
+
+    /// Also records what attention weighs from here on, over the first `n_positions` of a text.
+    pub fn watch(&mut self, n_positions: usize) {
+        self.watch = Some((n_positions, Vec::new()));
+    }
+
+    /// The positions whose weights are wanted, if any are.
+    pub(crate) fn watched_positions(&self) -> Option<usize> {
+        self.watch.as_ref().map(|(n_positions, _)| *n_positions)
+    }
+
+    /// Keeps what an attention layer weighs.
+    pub(crate) fn watched(&mut self, weights: Tensor) {
+        self.keep(weights);
+        if let Some((_, all)) = &mut self.watch {
+            all.push(weights);
+        }
+    }
+
+    /// What attention weighs in each layer that was recorded since [`Graph::watch`]:
+    /// (n_tokens, n_heads * n_positions).
+    pub fn weights(&self) -> &[Tensor] {
+        self.watch.as_ref().map_or(&[], |(_, weights)| weights)
     }
 
     /// A tensor in memory that exists already. Shape: (n_rows, n_columns).

@@ -1,7 +1,7 @@
 //! The best column of each part of each row. The maths is in `shaders/argmax.wgsl`.
 
 use super::roles::{self, LANES, SCORE};
-use super::sampling::SlotSampling;
+use super::sampling::{SlotSampling, pcg3d};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, params, wgsl};
@@ -73,20 +73,6 @@ fn record(
     Ok(Best { value, column })
 }
 
-/// 23 bits of noise for a column (PCG3D).
-fn uniform_bits(seed: u32, position: u32, column: u32) -> u32 {
-    let mut v = [seed, position, column].map(|v| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-    for round in 0..2 {
-        v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[2]));
-        v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
-        v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
-        if round == 0 {
-            v = v.map(|v| v ^ v >> 16);
-        }
-    }
-    v[0] >> 9
-}
-
 fn twin(call: &mut Call) -> Result<()> {
     let p: Argmax = call.params();
     let per_part = 4 * call.config_usize("PER_WORKGROUP")?;
@@ -109,7 +95,7 @@ fn twin(call: &mut Call) -> Result<()> {
             if row[c] < thresholds[4 * t] {
                 return f64::NEG_INFINITY;
             }
-            let bits = uniform_bits(s.seed, call.words(5)[t], c as u32);
+            let bits = pcg3d([s.seed, call.words(5)[t], c as u32])[0] >> 9;
             let u = (f64::from(bits) + 0.5) / 8_388_608.0;
             row[c] / f64::from(s.temperature) - (-u.ln()).ln()
         };

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::attention_split;
 use super::attention_tile;
+use super::attention_weights::attention_weights;
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
@@ -51,7 +52,7 @@ pub enum Pattern {
 
 impl Pattern {
     /// The name of its file.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Pattern::Dense => "dense",
             Pattern::Strided { .. } => "strided",
@@ -60,7 +61,7 @@ impl Pattern {
     }
 
     /// (stride, summary), both at least 1 where they count.
-    fn params(self) -> (u32, u32) {
+    pub(super) fn params(self) -> (u32, u32) {
         match self {
             Pattern::Dense => (1, 1),
             Pattern::Strided { stride } => (stride.max(1), 1),
@@ -133,6 +134,10 @@ pub fn attention(
     p: &Attention,
     dtype: Dtype,
 ) -> Result<Tensor> {
+    if let Some(n_positions) = g.watched_positions() {
+        let weights = attention_weights(g, q, batch, kv, p, n_positions)?;
+        g.watched(weights);
+    }
     if let Some(split) = attention_split::choose(g.caps(), q.n_rows(), p) {
         return attention_split::record(g, q, batch, kv, p, dtype, split);
     }
@@ -230,7 +235,7 @@ pub(super) fn params_of(q: Tensor, batch: &Batch, p: &Attention, reach: usize) -
 
 /// 2^(-8 i / n) for the largest power of two n within n_heads; heads beyond take every second slope of
 /// 2 n heads.
-fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
+pub(super) fn alibi_slopes(g: &mut Graph, n_heads: usize) -> Tensor {
     let n = 1 << n_heads.ilog2();
     let slope = |i: usize, n: usize| (-8.0 * (i + 1) as f64 / n as f64).exp2() as f32;
     let slopes = (0..n_heads).map(|i| if i < n { slope(i, n) } else { slope(2 * (i - n), 2 * n) });

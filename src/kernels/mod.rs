@@ -8,6 +8,7 @@ mod attention;
 mod attention_merge;
 mod attention_split;
 mod attention_tile;
+mod attention_weights;
 mod cbow;
 mod check;
 mod cosines;
@@ -41,10 +42,14 @@ mod skip_gram;
 mod soft_cap;
 mod softmax;
 pub mod tiles;
+mod top_columns;
 mod top_k;
+mod vector_lengths;
+mod watermark;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
+pub use attention_weights::attention_weights;
 pub use cbow::{cbow, cbow_tile};
 pub use check::{Report, check};
 pub use cosines::cosines;
@@ -70,7 +75,10 @@ pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use skip_gram::{Training, Values, skip_gram, skip_gram_tile};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
+pub use top_columns::top_columns;
 pub use top_k::{LOWEST, TOP_K_MAX, Top, top_k};
+pub use vector_lengths::vector_lengths;
+pub use watermark::Watermark;
 
 use crate::graph::Kernel;
 
@@ -82,6 +90,7 @@ pub static ALL: &[&Kernel] = &[
     &attention_merge::ATTENTION_MERGE,
     &attention_split::ATTENTION_SPLIT,
     &attention_tile::ATTENTION_TILE,
+    &attention_weights::ATTENTION_WEIGHTS,
     &cbow::CBOW,
     &cosines::COSINES,
     &embed::EMBED,
@@ -108,7 +117,10 @@ pub static ALL: &[&Kernel] = &[
     &route::ROUTE,
     &sample_threshold::SAMPLE_THRESHOLD,
     &skip_gram::SKIP_GRAM,
-    &soft_cap::SOFT_CAP,
     &softmax::SOFTMAX,
+    &soft_cap::SOFT_CAP,
+    &top_columns::TOP_COLUMNS,
     &top_k::TOP_K,
+    &vector_lengths::VECTOR_LENGTHS,
+    &watermark::WATERMARK,
 ];

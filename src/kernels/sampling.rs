@@ -4,13 +4,14 @@ use super::argmax::{self, Score};
 use super::next_token::next_token;
 use super::penalise::penalise;
 use super::sample_threshold::sample_threshold;
+use super::watermark::{Watermark, watermark};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 
 /// Tokens of a sequence that penalties can look back on.
 pub const RECENT_MAX: usize = 256;
 
-/// How the next token of a slot is chosen: penalties, then top-k, top-p and min-p on the
+/// How the next token of a slot is chosen: penalties, the watermark, then top-k, top-p and min-p on the
 /// probabilities as the model gives them, then the temperature.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -33,6 +34,10 @@ pub struct SlotSampling {
     pub n_recent: u32,
     /// The same seed draws the same tokens.
     pub seed: u32,
+    /// Added to the logits of a keyed share of the vocabulary; see [`Watermark`]. 0 marks nothing.
+    pub watermark_delta: f32,
+    pub watermark_gamma: f32,
+    pub watermark_key: [u32; 2],
 }
 
 impl Default for SlotSampling {
@@ -48,6 +53,9 @@ impl Default for SlotSampling {
             top_k: 0,
             n_recent: 64,
             seed: 0,
+            watermark_delta: 0.0,
+            watermark_gamma: 0.25,
+            watermark_key: [0; 2],
         }
     }
 }
@@ -59,6 +67,17 @@ impl SlotSampling {
             && self.repetition_penalty == 1.0
             && self.presence_penalty == 0.0
             && self.frequency_penalty == 0.0
+            && self.watermark_delta == 0.0
+    }
+
+    /// The same, leaving a mark in what is generated.
+    pub fn marked(self, mark: &Watermark) -> SlotSampling {
+        SlotSampling {
+            watermark_delta: mark.delta,
+            watermark_gamma: mark.gamma,
+            watermark_key: mark.key,
+            ..self
+        }
     }
 
     /// Fails with the name of the setting that is out of its range.
@@ -70,6 +89,8 @@ impl SlotSampling {
             ("repetition penalty", self.repetition_penalty, 0.01, 100.0),
             ("presence penalty", self.presence_penalty, -100.0, 100.0),
             ("frequency penalty", self.frequency_penalty, -100.0, 100.0),
+            ("watermark delta", self.watermark_delta, 0.0, 100.0),
+            ("watermark gamma", self.watermark_gamma, 0.01, 0.99),
         ];
         for (name, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
@@ -84,6 +105,20 @@ impl SlotSampling {
         }
         Ok(())
     }
+}
+
+/// Three words mixed so that every bit of the result depends on all of them (`shaders/pcg3d.wgsl`).
+pub(super) fn pcg3d(words: [u32; 3]) -> [u32; 3] {
+    let mut v = words.map(|v| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    for round in 0..2 {
+        v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[2]));
+        v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
+        v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
+        if round == 0 {
+            v = v.map(|v| v ^ v >> 16);
+        }
+    }
+    v
 }
 
 /// The state of sampling, for all slots. All U32 tensors.
@@ -121,6 +156,7 @@ pub fn sample(
         Score::Greedy
     } else {
         penalise(g, logits, sampler, slots)?;
+        watermark(g, logits, sampler, slots)?;
         let thresholds = sample_threshold(g, logits, sampler.settings, slots)?;
         Score::Sampled { settings: sampler.settings, slots, positions, thresholds }
     };

@@ -247,6 +247,19 @@ pub fn describe(weights: &Weights) -> Result<(&'static str, Decoder)> {
     Ok((architecture.title, decoder))
 }
 
+/// Loads the input embedding alone, as it is stored. Shape: (n_vocab, width).
+pub fn load_embedding(gpu: &Gpu, weights: &Weights) -> Result<PackedWeight> {
+    let config = Config::of(weights);
+    let architecture = arch::of(&config)?;
+    let decoder = (architecture.describe)(&config)?;
+    let prefix = if architecture.encoder.is_some() { "dec." } else { "" };
+    let finder = Finder { weights, names: architecture.hub_names, prefix };
+    let n_vocab = finder.required("token_embd.weight")?.shape.n_rows();
+    let part = finder.part("token_embd.weight", false)?.expect(n_vocab, decoder.embedding_width)?;
+    let row = |i: usize| part.row(i);
+    PackedWeight::upload(gpu, "token_embd", part.format, n_vocab, part.n_columns, &row)
+}
+
 struct Loader<'a> {
     gpu: &'a Gpu,
     finder: Finder<'a>,

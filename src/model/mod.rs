@@ -18,6 +18,7 @@ pub use decoder::{Decoder, Experts, FeedForward, Norm, NormPlacement, QkNorm, Re
 pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
     Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
+    load_embedding,
 };
 pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;

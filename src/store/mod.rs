@@ -20,6 +20,7 @@ mod http;
 mod hub;
 mod known;
 mod name;
+mod origin;
 mod package;
 mod part;
 
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use known::{DEFAULT, KnownFile, KnownModel, MODELS, Member, Source, Wheel};
+pub use origin::{Origin, origin};
 
 use crate::error::{Error, Result};
 use name::Name;

@@ -1,4 +1,4 @@
-//! Texts as numbers without a language model: bags of words, word vectors.
+//! Texts as numbers without a language model: bags of words, word vectors, runs that texts share.
 
 mod bow;
 mod checkpoint;
@@ -6,6 +6,12 @@ mod corpus;
 mod draw;
 mod evaluate;
 mod file;
+mod nearest;
+mod npy;
+mod overlap;
+mod pca;
+mod plot;
+mod spelling;
 mod stats;
 mod table;
 mod train;
@@ -19,6 +25,12 @@ pub use evaluate::{
     Analogies, EvaluateOptions, Pairs, Section, evaluate_analogies, evaluate_pairs, is_analogies,
 };
 pub use file::WordVectors;
+pub use nearest::{Nearest, TOP_MAX, rows};
+pub use npy::{Array, npz, sparse_npz};
+pub use overlap::{Overlap, Run};
+pub use pca::{Plane, plane};
+pub use plot::{Plot, Point, escape};
+pub use spelling::similar_words;
 pub use stats::Correlation;
 pub use table::VectorTable;
 pub use train::{Progress, TrainOptions, Trainer, has_pairs};
