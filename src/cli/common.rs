@@ -287,6 +287,22 @@ pub fn text_or_file(text: Option<&str>, file: Option<&Path>) -> Result<String> {
     }
 }
 
+/// Writes a whole file, or leaves what was there: under another name first, then renamed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::Input(format!("{}: expected the name of a file to write", path.display())));
+    };
+    let mut part = name.to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(part);
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|error| {
+        // Nothing half-written stays behind.
+        let _ = std::fs::remove_file(&part);
+        Error::io(path, error)
+    })
+}
+
 /// Prints one JSON object on stdout.
 pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print_line(&serde_json::to_string_pretty(value).unwrap_or_default())

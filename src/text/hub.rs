@@ -115,10 +115,20 @@ fn kind(json: &Value, spelling: Spelling) -> Kind {
     match json["model"]["type"].as_str() {
         Some("WordPiece") => Kind::WordPiece,
         Some("Unigram") => Kind::Unigram,
+        Some("WordLevel") if single_characters(json) => Kind::Characters,
         Some("WordLevel") => Kind::Words,
         _ if spelling == Spelling::Bytes => Kind::ByteBpe,
         _ => Kind::SentencePieceBpe,
     }
+}
+
+/// Whether all pieces are single characters, but for the added ones.
+fn single_characters(json: &Value) -> bool {
+    let added: Vec<&str> =
+        json["added_tokens"].as_array().into_iter().flatten().filter_map(|t| t["content"].as_str()).collect();
+    let pieces = json["model"]["vocab"].as_object().into_iter().flatten();
+    let mut pieces = pieces.map(|(piece, _)| piece.as_str()).filter(|piece| !added.contains(piece)).peekable();
+    pieces.peek().is_some() && pieces.all(|piece| piece.chars().nth(1).is_none())
 }
 
 /// The steps of a part of the file that may be a sequence.

@@ -29,6 +29,21 @@ pub enum Kind {
     Bytes,
 }
 
+impl Kind {
+    /// The kind in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::ByteBpe => "byte-level BPE",
+            Kind::SentencePieceBpe => "SentencePiece BPE",
+            Kind::Unigram => "Unigram",
+            Kind::WordPiece => "WordPiece",
+            Kind::Words => "words",
+            Kind::Characters => "characters",
+            Kind::Bytes => "bytes",
+        }
+    }
+}
+
 /// How to encode. The default adds what the file says (bos, eos, `[CLS]`, `[SEP]`) and takes the names of
 /// control tokens in the text as plain text, so that text from outside cannot forge the end of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
