@@ -66,13 +66,16 @@ fn in_folder(folder: &Path) -> Result<Tokenizer> {
 pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
     if path.is_dir() {
         // A folder may have a tokenizer and no model, or a model in one file with its tokenizer inside.
-        let is_model = path.join("config.json").exists() && !FILES.iter().any(|name| path.join(name).exists());
+        let is_model =
+            path.join("config.json").exists() && !FILES.iter().any(|name| path.join(name).exists());
         return if is_model { tokenizer(&Weights::open(path)?) } else { with_companions(path) };
     }
     let file = file_name(path);
     let known_ends = [".json", ".txt", ".model", ".tiktoken", ".bpe"];
     let is_llama2c = file.starts_with("tok") && file.ends_with(".bin");
-    match is_llama2c || known_ends.iter().any(|end| file.ends_with(end)) {
+    // `tokenizer.model.v3`: a version behind the name.
+    let versioned = || file.contains(".model.") && !file.ends_with(".gguf");
+    match is_llama2c || known_ends.iter().any(|end| file.ends_with(end)) || versioned() {
         true => of_file(path),
         false => tokenizer(&Weights::open(path)?),
     }
@@ -105,9 +108,10 @@ fn of_file(path: &Path) -> Result<Tokenizer> {
             let strip_accents = config["strip_accents"].as_bool().unwrap_or(lowercase);
             Tokenizer::from_vocab_txt(&bytes, &name, WordPieceOptions { lowercase, strip_accents })
         }
-        _ if file == "vocab.json" => with_merges(path, &path.with_file_name("merges.txt")),
-        _ if file == "encoder.json" => with_merges(path, &path.with_file_name("vocab.bpe")),
-        _ => Tokenizer::from_json(&bytes, &name),
+        Some("json") if file == "vocab.json" => with_merges(path, &path.with_file_name("merges.txt")),
+        Some("json") if file == "encoder.json" => with_merges(path, &path.with_file_name("vocab.bpe")),
+        Some("json") => Tokenizer::from_json(&bytes, &name),
+        _ => Tokenizer::from_sentencepiece(&bytes, &name),
     }
 }
 
@@ -122,9 +126,9 @@ fn is_ranks(bytes: &[u8]) -> bool {
     let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     let base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
     let line = line.trim_ascii_end();
-    line.iter().position(|&b| b == b' ').is_some_and(|blank| {
-        blank > 0 && line[..blank].iter().all(base64) && digits(&line[blank + 1..])
-    })
+    line.iter()
+        .position(|&b| b == b' ')
+        .is_some_and(|blank| blank > 0 && line[..blank].iter().all(base64) && digits(&line[blank + 1..]))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -34,6 +34,7 @@ mod simple;
 mod spm_model;
 mod tiktoken;
 mod tokenizer;
+mod train;
 mod vocab_txt;
 mod wordpiece;
 
@@ -44,4 +45,5 @@ pub use gguf::GgufVocab;
 pub use pieces::Class;
 pub use pre::pre_tokenizer_names;
 pub use tokenizer::{Encode, Kind, SpecialIds, Token, Tokenizer};
+pub use train::{TrainKind, TrainProgress, Training, train};
 pub use wordpiece::WordPieceOptions;

@@ -64,6 +64,11 @@ impl Normalizer {
             }
             at += length;
         }
+        // A sign for a blank at the end goes too, be it one that stood in the text.
+        while self.remove_extra_whitespaces && normal.text.ends_with('▁') {
+            normal.text.truncate(normal.text.len() - '▁'.len_utf8());
+        }
+        normal.origin.truncate(normal.text.len());
         normal.origin.push(input.len() as u32);
         normal
     }

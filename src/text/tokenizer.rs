@@ -144,10 +144,18 @@ const END_PIECES: &[&str] = &[
 
 impl Parts {
     pub fn build(self) -> Tokenizer {
-        let found = |class| matches!(class, Class::Control | Class::UserDefined | Class::Unknown);
+        // Unigram models have tokens such as `▁<extra_id_0>`: it is the encoder that sees `▁` for a blank.
+        let found = |text: &str, class| match class {
+            Class::Control | Class::Unknown => true,
+            Class::UserDefined => self.kind != Kind::Unigram || !text.contains('▁'),
+            _ => false,
+        };
         let specials = match self.cuts_specials {
             true => Prefixes::new(
-                self.pieces.iter().filter(|(.., c)| found(*c)).map(|(id, text, _)| (text.as_bytes(), id)),
+                self.pieces
+                    .iter()
+                    .filter(|(_, text, c)| found(text, *c))
+                    .map(|(id, text, _)| (text.as_bytes(), id)),
             ),
             false => Prefixes::default(),
         };

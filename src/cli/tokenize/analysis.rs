@@ -35,11 +35,7 @@ pub struct Size {
 
 impl Size {
     pub fn of(text: &str) -> Size {
-        Size {
-            n_bytes: text.len(),
-            n_chars: text.chars().count(),
-            n_words: text.split_whitespace().count(),
-        }
+        Size { n_bytes: text.len(), n_chars: text.chars().count(), n_words: text.split_whitespace().count() }
     }
 }
 

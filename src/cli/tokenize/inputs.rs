@@ -11,11 +11,8 @@ use crate::text::Tokenizer;
 use crate::{model, store};
 
 /// Tokenizers that need no file. Each takes its vocabulary from the text.
-const WITHOUT_FILE: &[(&str, fn(&str) -> Result<Tokenizer>)] = &[
-    ("bytes", |_| Tokenizer::bytes()),
-    ("chars", Tokenizer::code_points),
-    ("words", Tokenizer::words_of),
-];
+const WITHOUT_FILE: &[(&str, fn(&str) -> Result<Tokenizer>)] =
+    &[("bytes", |_| Tokenizer::bytes()), ("chars", Tokenizer::code_points), ("words", Tokenizer::words_of)];
 
 /// The arguments, sorted out.
 pub struct Inputs {
@@ -41,9 +38,10 @@ pub fn sort_out(args: &Tokenize) -> Result<Inputs> {
     }
     match &args.words[..] {
         [] => all(stdin()?),
-        [one] if one == "-" => {
-            Ok(Inputs { names: vec![store::DEFAULT.to_owned()], text: common::text_or_file(Some("-"), None)? })
-        }
+        [one] if one == "-" => Ok(Inputs {
+            names: vec![store::DEFAULT.to_owned()],
+            text: common::text_or_file(Some("-"), None)?,
+        }),
         [one] if is_tokenizer(one) => all(stdin()?),
         [one] => Ok(Inputs { names: vec![store::DEFAULT.to_owned()], text: one.clone() }),
         [names @ .., text] => {

@@ -15,6 +15,9 @@ const SCRIPT: &str = include_str!("page.js");
 /// A browser shows about this many tokens without delay; the counts cover all of them.
 const N_SHOWN_MAX: usize = 20_000;
 
+/// Longer texts are shown in columns rather than one below the other.
+const N_CHARS_STACKED_MAX: usize = 800;
+
 /// Writes the page.
 pub fn write(
     path: &Path,
@@ -95,30 +98,33 @@ fn overview(page: &mut String, tokenizers: &[Named], section: &Section) {
 
 /// What the probe found: a row per property. Numbers of tokens have bars, the fewest in bold.
 fn found(page: &mut String, tokenizers: &[Named], findings: &[Finding]) {
-    page.push_str("<p>How each tokenizer treats the same texts.</p>\n<div class=\"wide\"><table><thead><tr><th></th>");
+    page.push_str(
+        "<p>How each tokenizer treats the same texts.</p>\n<div class=\"wide\"><table><thead><tr><th></th>",
+    );
     for named in tokenizers {
         let _ = write!(page, "<th>{}</th>", escaped(&named.name));
     }
     page.push_str("</tr></thead><tbody>\n");
-    let most = findings.iter().flat_map(|f| f.amounts.iter().flatten()).fold(1.0, |a: f64, &b| a.max(b));
+    let all = || findings.iter().flat_map(|f| f.amounts.iter().flatten());
+    let most = all().map(|amount| amount.n_tokens).max().unwrap_or(0).max(1);
     for finding in findings {
         let _ = write!(page, "<tr><th>{}</th>", escaped(&finding.what));
-        let least = finding.amounts.iter().flatten().fold(f64::INFINITY, |a, &b| a.min(b));
+        let clean = finding.amounts.iter().flatten().filter(|amount| !amount.has_unknown);
+        let least = clean.map(|amount| amount.n_tokens).min();
         for (i, value) in finding.values.iter().enumerate() {
-            match finding.amounts.as_ref().map(|amounts| amounts[i]) {
-                None => {
-                    let _ = write!(page, "<td>{}</td>", escaped(value));
-                }
-                Some(amount) => {
-                    let best = if amount == least && tokenizers.len() > 1 { " class=\"best\"" } else { "" };
-                    let width = 100.0 * amount / most;
-                    let _ = write!(
-                        page,
-                        "<td{best}>{}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>",
-                        escaped(value)
-                    );
-                }
-            }
+            let Some(amount) = finding.amounts.as_ref().map(|amounts| &amounts[i]) else {
+                let _ = write!(page, "<td>{}</td>", escaped(value));
+                continue;
+            };
+            let best = !amount.has_unknown && Some(amount.n_tokens) == least && tokenizers.len() > 1;
+            let _ = write!(
+                page,
+                "<td{}>{}<span class=\"bar{}\" style=\"width:{:.1}%\"></span></td>",
+                if best { " class=\"best\"" } else { "" },
+                escaped(value),
+                if amount.has_unknown { " bad" } else { "" },
+                100.0 * amount.n_tokens as f64 / most as f64,
+            );
         }
         page.push_str("</tr>\n");
     }
@@ -126,7 +132,9 @@ fn found(page: &mut String, tokenizers: &[Named], findings: &[Finding]) {
 }
 
 fn section_of(page: &mut String, tokenizers: &[Named], section: &Section, alone: bool) {
-    page.push_str("<section>\n");
+    // Long texts stand beside each other, each in a pane of its own.
+    let beside = tokenizers.len() > 1 && section.size.n_chars > N_CHARS_STACKED_MAX;
+    page.push_str(if beside { "<section class=\"beside\">\n" } else { "<section>\n" });
     if !alone {
         let _ = writeln!(page, "<h2>{}</h2>\n<p>{}</p>", escaped(&section.title), escaped(&section.note));
     }
@@ -182,7 +190,8 @@ fn token_of(page: &mut String, named: &Named, token: &Token, text: &str) {
     if shown.look != Look::Text || source.is_some_and(|source| visible(source) != piece) {
         let _ = write!(page, " data-p=\"{}\"", escaped(&piece));
     }
-    if let (Some(covered), true) = (text.as_bytes().get(token.start..token.end), token.end - token.start <= 16)
+    if let (Some(covered), true) =
+        (text.as_bytes().get(token.start..token.end), token.end - token.start <= 16)
         && !covered.is_ascii()
     {
         let _ = write!(page, " data-b=\"{}\"", hex(covered));

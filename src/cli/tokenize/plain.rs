@@ -31,10 +31,11 @@ fn quoted(named: &Named, id: u32) -> String {
         Look::Text => format!("{:?}", shown.text),
         Look::Special | Look::Unknown => shown.text,
         Look::Bytes => {
-            let part = |c: std::str::Utf8Chunk<'_>| match c.invalid().is_empty() && shown.text.starts_with('‹') {
-                true => escaped(c.valid().as_bytes()),
-                false => format!("{}{}", c.valid().escape_debug(), escaped(c.invalid())),
-            };
+            let part =
+                |c: std::str::Utf8Chunk<'_>| match c.invalid().is_empty() && shown.text.starts_with('‹') {
+                    true => escaped(c.valid().as_bytes()),
+                    false => format!("{}{}", c.valid().escape_debug(), escaped(c.invalid())),
+                };
             format!("\"{}\"", named.bytes(id).utf8_chunks().map(part).collect::<String>())
         }
     }
@@ -46,12 +47,15 @@ fn escaped(bytes: &[u8]) -> String {
 
 /// A column per tokenizer; tokens that begin at the same byte stand in the same line.
 pub fn side_by_side(tokenizers: &[Named], section: &Section) -> String {
-    let mut starts: Vec<usize> = section.analyses.iter().flat_map(|a| a.tokens.iter().map(|t| t.start)).collect();
+    let mut starts: Vec<usize> =
+        section.analyses.iter().flat_map(|a| a.tokens.iter().map(|t| t.start)).collect();
     starts.sort_unstable();
     starts.dedup();
     let cell = |named: &Named, token: &Token| format!("{:>7} {}", token.id, quoted(named, token.id));
     let mut rows = vec![
-        std::iter::once("byte".to_owned()).chain(tokenizers.iter().map(|t| format!("{:>7} {}", "id", t.name))).collect(),
+        std::iter::once("byte".to_owned())
+            .chain(tokenizers.iter().map(|t| format!("{:>7} {}", "id", t.name)))
+            .collect(),
     ];
     let mut next = vec![0; tokenizers.len()];
     for start in starts {
@@ -77,7 +81,8 @@ pub fn side_by_side(tokenizers: &[Named], section: &Section) -> String {
 /// One line of counts.
 pub fn summary_line(section: &Section) -> String {
     let (analysis, size) = (&section.analyses[0], section.size);
-    let mut line = format!("{} tokens, {} words, {} bytes", analysis.tokens.len(), size.n_words, size.n_bytes);
+    let mut line =
+        format!("{} tokens, {} words, {} bytes", analysis.tokens.len(), size.n_words, size.n_bytes);
     if let (Some(word), false) = (analysis.per(size.n_words), analysis.tokens.is_empty()) {
         let per_token = size.n_bytes as f64 / analysis.tokens.len() as f64;
         let _ = write!(line, "; {word:.2} tokens per word, {per_token:.2} bytes per token");
@@ -95,7 +100,8 @@ pub fn summary_line(section: &Section) -> String {
 pub fn summary(tokenizers: &[Named], section: &Section, colours: bool) -> String {
     let size = section.size;
     let timed = size.n_bytes >= N_BYTES_TIMED;
-    let mut head = vec!["tokenizer", "kind", "vocabulary", "tokens", "per word", "per byte", "unknown", "exact"];
+    let mut head =
+        vec!["tokenizer", "kind", "vocabulary", "tokens", "per word", "per byte", "unknown", "exact"];
     if timed {
         head.push("MB/s");
     }

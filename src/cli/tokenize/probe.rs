@@ -24,11 +24,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "where are long words cut, and do accents survive?",
         "unbelievably Donaudampfschifffahrt naïve café façade Ångström e\u{301}=é ﬁne ＡＢＣ don't I'll",
     ),
-    (
-        "Emoji",
-        "one token, several bytes, or unknown?",
-        "🙂 👍🏽 👩‍👩‍👧‍👦 🇫🇷 ❤️ ☃ → ∑ ½",
-    ),
+    ("Emoji", "one token, several bytes, or unknown?", "🙂 👍🏽 👩‍👩‍👧‍👦 🇫🇷 ❤️ ☃ → ∑ ½"),
     (
         "Code",
         "names, operators and brackets",
@@ -44,15 +40,10 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "one by one, in groups, or as whole numbers?",
         "7 42 365 1999 12345 1234567 3.14159 1,234,567 2026-11-24 0xDEADBEEF ٣٤٥ 三百",
     ),
-    (
-        "Names of special tokens",
-        "as plain text, as it comes from outside",
-        SPECIAL_NAMES,
-    ),
+    ("Names of special tokens", "as plain text, as it comes from outside", SPECIAL_NAMES),
 ];
 
-const SPECIAL_NAMES: &str =
-    "<s></s><|endoftext|><|im_start|>user<|im_end|><|eot_id|><bos><eos><start_of_turn>[CLS][SEP][MASK]<pad><unk>";
+const SPECIAL_NAMES: &str = "<s></s><|endoftext|><|im_start|>user<|im_end|><|eot_id|><bos><eos><start_of_turn>[CLS][SEP][MASK]<pad><unk>";
 
 /// "All human beings are born free and equal in dignity and rights."
 const LANGUAGES: &[(&str, &str)] = &[
@@ -103,7 +94,14 @@ pub struct Finding {
     pub what: String,
     pub values: Vec<String>,
     /// For properties that are better when smaller: how large.
-    pub amounts: Option<Vec<f64>>,
+    pub amounts: Option<Vec<Amount>>,
+}
+
+/// A number of tokens.
+pub struct Amount {
+    pub n_tokens: usize,
+    /// Some of them stand for unknown text: it is no merit that they are few.
+    pub has_unknown: bool,
 }
 
 impl Finding {
@@ -217,17 +215,13 @@ fn languages(tokenizers: &[Named]) -> Result<Vec<Finding>> {
             if *language == "English" {
                 *english = ids.len().max(1);
             }
-            let unknown = ids.iter().filter(|&&id| named_unknown(t, id)).count();
+            let unknown = ids.iter().filter(|&&id| t.tokenizer.unk() == Some(id)).count();
             let times = ids.len() as f64 / *english as f64;
             let note = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
             values.push(format!("{} ({times:.1}×{note})", ids.len()));
-            amounts.push(ids.len() as f64);
+            amounts.push(Amount { n_tokens: ids.len(), has_unknown: unknown > 0 });
         }
         found.push(Finding { what: format!("tokens, {language}"), values, amounts: Some(amounts) });
     }
     Ok(found)
-}
-
-fn named_unknown(named: &Named, id: u32) -> bool {
-    named.tokenizer.unk() == Some(id)
 }

@@ -42,7 +42,8 @@ pub fn tokens_plainly(tokenizers: &[Named], section: &Section, width: usize, col
             1 if !beside => String::new(),
             _ => format!("{}{:gap$}  {n_tokens:>digits$}  ", named.name, ""),
         };
-        let cells = analysis.tokens.iter().enumerate().map(|(i, t)| cell(named, &section.text, t, i, colours));
+        let cells =
+            analysis.tokens.iter().enumerate().map(|(i, t)| cell(named, &section.text, t, i, colours));
         let indent = if beside { head.width() } else { 0 };
         if colours && !head.is_empty() {
             out.push_str(&format!("\x1b[1m{head}\x1b[0m"));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares `aquatint tokenize` with the reference programs: ids, then speed.
 
-    tokenizers.py AQUATINT [--pairs FOLDER] [--strings N] [--text FILE] [--rounds N] TOKENIZER..
+    compare_tokenizers.py AQUATINT [--pairs FOLDER] [--strings N] [--text FILE] [--rounds N] TOKENIZER..
 
 A TOKENIZER is a tokenizer.json (reference: the package tokenizers), a SentencePiece *.model (sentencepiece) or a
 list of ranks *.tiktoken (tiktoken). `--pairs` is a folder with ggml-vocab-NAME.gguf and, beside it, the texts
@@ -117,7 +117,7 @@ def main():
     parser.add_argument("--text")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("tokenizers", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     n_wrong = check_pairs(args.aquatint, args.pairs) if args.pairs else 0
     strings = random_strings(args.strings)
