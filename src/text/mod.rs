@@ -20,6 +20,7 @@ mod chat;
 mod companions;
 mod decode;
 mod gguf;
+mod hash;
 mod hub;
 mod hub_check;
 mod llama2c;

@@ -9,11 +9,11 @@
 //!
 //! Source: Kudo and Richardson 2018, arXiv:1808.06226; Unigram: Kudo 2018, arXiv:1804.10959.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::text::charsmap::Charsmap;
+use crate::text::hash::Table;
 use crate::text::merge::{Joined, NO_TOKEN, Symbol, merge};
 use crate::text::pieces::{Class, Pieces};
 use crate::text::prefixes::Prefixes;
@@ -86,15 +86,15 @@ pub enum Cut {
     /// Joins the pair whose join has the highest score.
     Scores {
         /// By piece: the id and the key that sorts by score.
-        pieces: HashMap<Box<str>, (u32, u32)>,
+        pieces: Table<Box<str>, (u32, u32)>,
         /// No piece has a `▁` behind another character, so that words can be cut one by one.
         words: bool,
     },
     /// Joins pairs by the rank of their merge, line by line.
     Merges {
         /// `(left, right)` to `(rank, joined)`.
-        pairs: HashMap<(u32, u32), (u32, u32)>,
-        ids: HashMap<Box<str>, u32>,
+        pairs: Table<(u32, u32), (u32, u32)>,
+        ids: Table<Box<str>, u32>,
     },
     /// The most probable sequence of pieces.
     Unigram { prefixes: Prefixes, scores: Vec<f32>, unknown_score: f64 },
@@ -131,7 +131,7 @@ impl Cut {
 
     /// `merges` are pairs of pieces with one blank between them, best first.
     pub fn by_merges(file: &str, pieces: &Pieces, merges: &[String]) -> Result<Cut> {
-        let mut pairs = HashMap::with_capacity(merges.len());
+        let mut pairs = Table::with_capacity_and_hasher(merges.len(), Default::default());
         for (rank, line) in merges.iter().enumerate() {
             // A piece may begin with a blank, so the first character never separates.
             let at = line.char_indices().skip(1).find(|(_, c)| *c == ' ').map(|(at, _)| at);

@@ -1,11 +1,10 @@
 //! tiktoken rank files: a line per token, its bytes in base64 and its rank, which is its id.
 
-use std::collections::HashMap;
-
 use crate::error::{Error, Result};
 use crate::text::byte_bpe::{ByteBpe, piece_of};
 use crate::text::companions::ids_by_name;
 use crate::text::decode::Spelling;
+use crate::text::hash::Table;
 use crate::text::pieces::{Class, Pieces};
 use crate::text::pre::PreTokenizer;
 use crate::text::tokenizer::{Kind, Parts, Tokenizer};
@@ -73,7 +72,7 @@ impl Tokenizer {
     pub fn from_tiktoken(bytes: &[u8], file: &str, pre: &str, specials: &[(&str, u32)]) -> Result<Tokenizer> {
         let pre = PreTokenizer::named(pre)?;
         let text = std::str::from_utf8(bytes).map_err(|error| Error::file(file, error.to_string()))?;
-        let mut ranks: HashMap<Box<[u8]>, u32> = HashMap::new();
+        let mut ranks: Table<Box<[u8]>, u32> = Table::default();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let entry = line.split_once(' ').and_then(|(bytes, rank)| {
                 Some((base64(bytes).filter(|b| !b.is_empty())?, rank.trim().parse::<u32>().ok()?))

@@ -174,9 +174,10 @@ fn skeleton(training: &Training) -> Value {
         TrainKind::Unigram => {
             let blanks = json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "});
             let strip = json!({"type": "Strip", "strip_left": false, "strip_right": true});
+            let punctuation = json!({"type": "Punctuation", "behavior": "Contiguous"});
             (
                 steps(vec![json!({"type": "Nmt"}), json!({"type": "NFKC"}), strip, blanks]),
-                metaspace.clone(),
+                json!({"type": "Sequence", "pretokenizers": [metaspace.clone(), punctuation]}),
                 metaspace,
             )
         }
