@@ -117,16 +117,16 @@ fn changed_json(json: &Value, random: &mut Random) -> Value {
     let mut json = json.clone();
     let mut place = &mut json;
     loop {
-        let stop = random.below(4) == 0;
+        let n_inside = match place {
+            _ if random.below(4) == 0 => 0,
+            Value::Object(map) => map.len(),
+            Value::Array(list) => list.len(),
+            _ => 0,
+        };
+        let at = random.below(n_inside);
         place = match place {
-            Value::Object(map) if !stop && !map.is_empty() => {
-                let at = random.below(map.len());
-                map.values_mut().nth(at).expect("it is there")
-            }
-            Value::Array(list) if !stop && !list.is_empty() => {
-                let at = random.below(list.len());
-                &mut list[at]
-            }
+            Value::Object(map) if n_inside > 0 => map.values_mut().nth(at).expect("it is there"),
+            Value::Array(list) if n_inside > 0 => &mut list[at],
             place => {
                 let odd = [
                     Value::Null,
@@ -177,13 +177,12 @@ fn changed_files_are_errors_or_work() {
     let vocab = bpe_json["model"]["vocab"].to_string();
     let (own_vocab, own_merges) = (vocab.clone(), merges.clone());
     let unigram = with_charsmap(&trained(TrainKind::Unigram, 400));
-    let bert: String = String::from_utf8(read("bert.txt"))
-        .expect("UTF-8")
-        .lines()
-        .step_by(40)
-        .fold("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned(), |all, line| {
+    let bert: String = String::from_utf8(read("bert.txt")).expect("UTF-8").lines().step_by(40).fold(
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned(),
+        |all, line| {
             if line.starts_with('[') { all } else { all + line + "\n" }
-        });
+        },
+    );
     let ranks: String = (0..=255u8).map(|b| format!("{} {b}\n", base64(&[b]))).collect::<String>()
         + &format!("{} 256\n{} 257\n", base64(b"th"), base64(b"the"));
     let folder = std::env::temp_dir().join(format!("aquatint-fuzz-{}", std::process::id()));

@@ -173,5 +173,6 @@ fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab> {
         lowercase: own(m, "ggml.normalizer.lowercase")?,
         strip_accents: own(m, "ggml.normalizer.strip_accents")?,
         chat_template: own::<&str>(m, "chat_template")?.map(str::to_owned),
+        as_sentencepiece: false,
     })
 }

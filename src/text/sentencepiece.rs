@@ -4,8 +4,9 @@
 //! token at the start and elsewhere. Characters that no token spells become their bytes (`<0xE2>` ...), or
 //! the unknown token where the vocabulary has no bytes.
 //!
-//! Sums of Unigram scores are in f64, as in the model hub's library. SentencePiece itself sums in f32, so that
-//! ways to cut which are equally probable may come out otherwise there.
+//! Sums of Unigram scores are in f64, as in the model hub's library and llama.cpp. The SentencePiece program
+//! stores them in f32, so that ways to cut which are about equally probable come out otherwise there: its own
+//! files ([`GgufVocab::as_sentencepiece`](crate::text::GgufVocab)) are read as it does.
 //!
 //! Source: Kudo and Richardson 2018, arXiv:1808.06226; Unigram: Kudo 2018, arXiv:1804.10959.
 
@@ -27,6 +28,8 @@ pub struct Normalizer {
     pub add_space_prefix: bool,
     /// Drops blanks at both ends and makes one of several.
     pub remove_extra_whitespaces: bool,
+    /// Texts that stay as they are.
+    pub kept: Prefixes,
 }
 
 /// A normalised text and, for each of its bytes and its end, the byte of the input it comes from.
@@ -44,10 +47,14 @@ impl Normalizer {
         let mut at = 0;
         while let Some(character) = input[at..].chars().next() {
             let mut buffer = [0; 4];
-            let (length, replacement) = match self.charsmap.as_ref().and_then(|map| map.replace(&input[at..]))
-            {
-                Some(replaced) => replaced,
-                None => (character.len_utf8(), &*character.encode_utf8(&mut buffer)),
+            let mut kept = None;
+            self.kept.each_prefix(&input.as_bytes()[at..], |length, _| kept = Some(length));
+            let mapped = || self.charsmap.as_ref().and_then(|map| map.replace(&input[at..]));
+            let (length, replacement) = match kept {
+                Some(length) => (length, &input[at..at + length]),
+                None => {
+                    mapped().unwrap_or_else(|| (character.len_utf8(), &*character.encode_utf8(&mut buffer)))
+                }
             };
             for character in replacement.chars() {
                 if character == ' ' && self.remove_extra_whitespaces {
@@ -97,7 +104,13 @@ pub enum Cut {
         ids: Table<Box<str>, u32>,
     },
     /// The most probable sequence of pieces.
-    Unigram { prefixes: Prefixes, scores: Vec<f32>, unknown_score: f64 },
+    Unigram {
+        prefixes: Prefixes,
+        scores: Vec<f32>,
+        unknown_score: f64,
+        /// Stores sums in f32.
+        rounds: bool,
+    },
 }
 
 pub struct SentencePiece {
@@ -152,22 +165,34 @@ impl Cut {
     }
 
     /// `scores` by id: the logarithms of the pieces' probabilities.
-    pub fn unigram(file: &str, pieces: &Pieces, scores: &[f32]) -> Result<Cut> {
+    pub fn unigram(file: &str, pieces: &Pieces, scores: &[f32], as_sentencepiece: bool) -> Result<Cut> {
         check_scores(file, pieces, scores)?;
-        let usable = |class| matches!(class, Class::Normal | Class::UserDefined | Class::Unused);
+        let usable = |class| match class {
+            Class::Normal | Class::UserDefined => true,
+            Class::Unused => !as_sentencepiece,
+            _ => false,
+        };
         let prefixes = Prefixes::new(
             pieces.iter().filter(|(.., class)| usable(*class)).map(|(id, text, _)| (text.as_bytes(), id)),
         );
-        let normal = pieces.iter().filter(|(.., class)| *class == Class::Normal);
-        let worst = normal.map(|(id, ..)| f64::from(scores[id as usize])).fold(f64::INFINITY, f64::min);
+        let normal = || pieces.iter().filter(|(.., class)| *class == Class::Normal);
+        let worst = normal().map(|(id, ..)| f64::from(scores[id as usize])).fold(f64::INFINITY, f64::min);
+        let best = normal().map(|(id, ..)| scores[id as usize]).fold(f32::NEG_INFINITY, f32::max);
         let worst = if worst.is_finite() { worst } else { 0.0 };
         let mut scores = scores.to_vec();
-        for (id, _, class) in pieces.iter() {
+        for (id, text, class) in pieces.iter() {
             if class == Class::UserDefined {
-                scores[id as usize] = 0.0;
+                // More than any way to cut the same text could give, in either program's words.
+                let more = if best.is_finite() { text.len() as f32 * best - 0.1 } else { 0.0 };
+                scores[id as usize] = if as_sentencepiece { more } else { 0.0 };
             }
         }
-        Ok(Cut::Unigram { prefixes, scores, unknown_score: worst - UNKNOWN_PENALTY })
+        Ok(Cut::Unigram {
+            prefixes,
+            scores,
+            unknown_score: worst - UNKNOWN_PENALTY,
+            rounds: as_sentencepiece,
+        })
     }
 }
 
@@ -214,8 +239,11 @@ impl Encoder for SentencePiece {
                     symbols.append(&mut line);
                 }
             }
-            Cut::Unigram { prefixes, scores, unknown_score } => {
-                symbols = viterbi(&text, prefixes, scores, *unknown_score);
+            Cut::Unigram { prefixes, scores, unknown_score, rounds } => {
+                symbols = match rounds {
+                    true => viterbi(&text, prefixes, scores, *unknown_score, |sum| f64::from(sum as f32)),
+                    false => viterbi(&text, prefixes, scores, *unknown_score, |sum| sum),
+                };
             }
         }
         self.emit(fragment, &text, &origin, &symbols, tokens)
@@ -284,8 +312,14 @@ fn parts(text: &str, cut: impl Fn(char, char) -> bool) -> impl Iterator<Item = R
     })
 }
 
-/// The sequence of pieces with the highest sum of scores; sums in f64.
-fn viterbi(text: &str, prefixes: &Prefixes, scores: &[f32], unknown_score: f64) -> Vec<Symbol> {
+/// The sequence of pieces with the highest sum of scores. Sums are in f64; `stored` is what is kept of one.
+fn viterbi(
+    text: &str,
+    prefixes: &Prefixes,
+    scores: &[f32],
+    unknown_score: f64,
+    stored: impl Fn(f64) -> f64,
+) -> Vec<Symbol> {
     #[derive(Clone, Copy)]
     struct Best {
         score: f64,
@@ -303,12 +337,12 @@ fn viterbi(text: &str, prefixes: &Prefixes, scores: &[f32], unknown_score: f64) 
             let reached = &mut best[start + length];
             let sum = score + f64::from(scores[id as usize]);
             if sum > reached.score {
-                *reached = Best { score: sum, start: start as u32, id };
+                *reached = Best { score: stored(sum), start: start as u32, id };
             }
         });
         let reached = &mut best[start + character.len_utf8()];
         if !single && score + unknown_score > reached.score {
-            *reached = Best { score: score + unknown_score, start: start as u32, id: NO_TOKEN };
+            *reached = Best { score: stored(score + unknown_score), start: start as u32, id: NO_TOKEN };
         }
     }
     let mut symbols = vec![];

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::cli::meter;
 use crate::error::Result;
 use crate::text::{Class, Encode, Kind, Token, Tokenizer};
 
@@ -18,6 +19,8 @@ pub struct Analysis {
     pub tokens: Vec<Token>,
     /// Time that encoding took.
     pub seconds: f64,
+    /// Time that processors spent on it, where the system says.
+    pub cpu_seconds: Option<f64>,
     /// Tokens that stand for text which the vocabulary cannot spell.
     pub n_unknown: usize,
     /// Decoding the tokens gives the text back, byte for byte.
@@ -59,9 +62,10 @@ pub struct Shown {
 
 impl Named {
     pub fn analyse(&self, text: &str, options: Encode) -> Result<Analysis> {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), meter::cpu_seconds());
         let tokens = self.tokenizer.encode_with_offsets(text, options)?;
         let seconds = start.elapsed().as_secs_f64();
+        let cpu_seconds = meter::cpu_seconds().zip(cpu).map(|(end, start)| end - start);
         let unknown = self.tokenizer.unk();
         let n_unknown = tokens.iter().filter(|t| Some(t.id) == unknown).count();
         let ids: Vec<u32> = tokens.iter().map(|t| t.id).collect();
@@ -75,7 +79,7 @@ impl Named {
             }
             false => self.tokenizer.decode(&ids) == text,
         };
-        Ok(Analysis { tokens, seconds, n_unknown, exact })
+        Ok(Analysis { tokens, seconds, cpu_seconds, n_unknown, exact })
     }
 
     /// How the token `id` is shown.
@@ -126,6 +130,7 @@ impl Named {
             "n_unknown": analysis.n_unknown,
             "exact": analysis.exact,
             "seconds": analysis.seconds,
+            "cpu_seconds": analysis.cpu_seconds,
         });
         if with_tokens {
             object["tokens"] = analysis.tokens.iter().map(|t| self.json_token(t)).collect();

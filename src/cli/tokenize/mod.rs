@@ -33,7 +33,7 @@ use crate::text::Encode;
   aquatint tokenize vocab.gguf --file texts.txt --separator '\\n' --bare --ids
 
 JSON: {name, kind, n_vocab, n_bytes, n_chars, n_words, n_tokens, tokens_per_word, tokens_per_byte, n_unknown,
-exact, seconds, tokens: [{id, piece, start, end}]}; start and end are bytes of the text; exact: decoding
+exact, seconds, cpu_seconds, tokens: [{id, piece, start, end}]}; start and end are bytes of the text; exact: decoding
 gives the text back. With several tokenizers {tokenizers: [...]}, with --separator {texts: [{tokens, ...}]},
 with --probe {sections: [{name, text, tokenizers: [...]}], findings: [...]}.")]
 pub struct Tokenize {

@@ -197,6 +197,10 @@ fn token_of(page: &mut String, named: &Named, token: &Token, text: &str) {
         let _ = write!(page, " data-b=\"{}\"", hex(covered));
     }
     let _ = write!(page, ">{label}</span>");
+    if label.ends_with("\n</i>") {
+        // Where tokens are boxes, above their ids, a line end within one does not end the line.
+        page.push_str("<b></b>");
+    }
 }
 
 /// A text with signs for blanks, tabs and line ends, which the page draws beside them.
@@ -208,8 +212,8 @@ fn signs(text: &str) -> String {
         out.push_str(&escaped(&visible(&rest[..end])));
         match rest[end..].chars().next() {
             Some(' ') => out.push_str("<i class=\"b\"> </i>"),
-            Some('\n') => out.push_str("<i class=\"n\"></i>\n"),
-            Some('\t') => out.push_str("<i class=\"h\"></i>\t"),
+            Some('\n') => out.push_str("<i class=\"n\">\n</i>"),
+            Some('\t') => out.push_str("<i class=\"h\">\t</i>"),
             _ => {}
         }
         rest = rest.get(end + 1..).unwrap_or("");
