@@ -43,6 +43,9 @@ pub fn sort_out(args: &Tokenize) -> Result<Inputs> {
             text: common::text_or_file(Some("-"), None)?,
         }),
         [one] if is_tokenizer(one) => all(stdin()?),
+        [one] if Path::new(one).exists() => Err(Error::Input(format!(
+            "{one} is a file: --file {one} reads its text, behind the name of a tokenizer"
+        ))),
         [one] => Ok(Inputs { names: vec![store::DEFAULT.to_owned()], text: one.clone() }),
         [names @ .., text] => {
             if Path::new(text).exists() && text != "-" {
@@ -64,7 +67,17 @@ fn stdin() -> Result<String> {
 fn is_tokenizer(word: &str) -> bool {
     WITHOUT_FILE.iter().any(|(name, _)| *name == word)
         || store::MODELS.iter().any(|known| known.name == word || known.aliases.contains(&word))
-        || Path::new(word).exists()
+        || Path::new(word).is_dir()
+        || Path::new(word).exists() && is_named_as_tokenizer(word)
+}
+
+fn is_named_as_tokenizer(path: &str) -> bool {
+    let name =
+        Path::new(path).file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let ends = [".json", ".model", ".tiktoken", ".gguf", ".bin", ".bpe", ".safetensors"];
+    ends.iter().any(|end| name.ends_with(end))
+        || name.contains(".model.")
+        || name.ends_with(".txt") && (name.contains("vocab") || name.contains("merges"))
 }
 
 /// Opens every tokenizer. `text` is what those without a file take their vocabulary from.
