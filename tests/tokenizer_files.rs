@@ -189,15 +189,15 @@ fn changed_files_are_errors_or_work() {
     std::fs::create_dir_all(&folder).expect("a folder");
     let gguf_path = folder.join("vocab.gguf");
     let cases: Vec<(&str, Vec<u8>, usize, Load)> = vec![
-        ("BPE tokenizer.json", bpe.into_bytes(), 1500, json_loader()),
-        ("WordPiece tokenizer.json", trained(TrainKind::WordPiece, 300).into_bytes(), 1500, json_loader()),
-        ("Unigram tokenizer.json", unigram.into_bytes(), 1500, json_loader()),
-        ("words tokenizer.json", trained(TrainKind::Words, 200).into_bytes(), 1000, json_loader()),
+        ("BPE tokenizer.json", bpe.into_bytes(), 1000, json_loader()),
+        ("WordPiece tokenizer.json", trained(TrainKind::WordPiece, 300).into_bytes(), 1000, json_loader()),
+        ("Unigram tokenizer.json", unigram.into_bytes(), 250, json_loader()),
+        ("words tokenizer.json", trained(TrainKind::Words, 200).into_bytes(), 800, json_loader()),
         ("characters tokenizer.json", trained(TrainKind::Characters, 200).into_bytes(), 1000, json_loader()),
         (
             "vocab.json",
             vocab.into_bytes(),
-            1500,
+            400,
             Box::new(move |b| {
                 Tokenizer::from_vocab_and_merges(b, own_merges.as_bytes(), "vocab.json", "gpt-2")
             }),
@@ -205,7 +205,7 @@ fn changed_files_are_errors_or_work() {
         (
             "merges.txt",
             merges.into_bytes(),
-            1500,
+            600,
             Box::new(move |b| {
                 Tokenizer::from_vocab_and_merges(own_vocab.as_bytes(), b, "vocab.json", "gpt-2")
             }),
@@ -216,13 +216,13 @@ fn changed_files_are_errors_or_work() {
             1500,
             Box::new(|b| Tokenizer::from_vocab_txt(b, "vocab.txt", UNCASED)),
         ),
-        ("ranks", ranks.into_bytes(), 1500, Box::new(|b| Tokenizer::from_ranks(b, "ranks.tiktoken"))),
+        ("ranks", ranks.into_bytes(), 600, Box::new(|b| Tokenizer::from_ranks(b, "ranks.tiktoken"))),
         ("llama2.c", read("tok512.bin"), 2000, Box::new(|b| Tokenizer::from_llama2c(b, "tok512.bin"))),
-        ("bpe.model", read("bpe.model"), 500, Box::new(|b| Tokenizer::from_sentencepiece(b, "bpe.model"))),
+        ("bpe.model", read("bpe.model"), 300, Box::new(|b| Tokenizer::from_sentencepiece(b, "bpe.model"))),
         (
             "unigram.model",
             read("unigram.model"),
-            500,
+            300,
             Box::new(|b| Tokenizer::from_sentencepiece(b, "unigram.model")),
         ),
         (
@@ -262,8 +262,8 @@ fn changed_files_are_errors_or_work() {
         }
         let n = n_versions(*n) + n_json;
         println!("{name}: {n} versions, {n_loaded} load, {:.1} s", start.elapsed().as_secs_f64());
-        // Otherwise the changes are too coarse to get past the first check.
-        assert!(n_loaded > n / 200 && n_loaded < n, "{name}: {n_loaded} of {n} load");
+        // Otherwise the changes are too coarse to get past the first check, or too fine.
+        assert!(n_loaded > 0 && n_loaded < n, "{name}: {n_loaded} of {n} load");
     }
     std::fs::remove_dir_all(&folder).expect("removed");
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokenizers::tokenizer::AddedVocabulary;
 use tokenizers::{Model as _, OffsetType, PreTokenizer as _};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::text::companions::ids_by_name;
 use crate::text::decode::Spelling;
 use crate::text::hub_check::check;
@@ -194,7 +194,7 @@ fn spelling(json: &Value, file: &str) -> Result<Spelling> {
             _ => {
                 let message =
                     format!("{file}: decoder {name} with these settings is not supported: {decoder}");
-                return Err(Error::Unsupported(message));
+                return Err(Error::Unsupported(shortened(message)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::text::decode::{Decode, DecodeStream, Spelling};
 use crate::text::pieces::{Class, Pieces};
 use crate::text::prefixes::Prefixes;
@@ -363,7 +363,7 @@ impl std::fmt::Debug for Tokenizer {
 /// Runs code of the `tokenizers` crate, which panics on some inputs that its own checks miss.
 pub(super) fn guarded<T>(what: &str, run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(|error| Error::Text(format!("{what}: {error}"))),
+        Ok(result) => result.map_err(|error| Error::Text(shortened(format!("{what}: {error}")))),
         Err(panic) => {
             let message = panic
                 .downcast_ref::<String>()
