@@ -190,7 +190,11 @@ impl Cut {
         Ok(Cut::Unigram {
             prefixes,
             scores,
-            unknown_score: worst - UNKNOWN_PENALTY,
+            unknown_score: if as_sentencepiece {
+                f64::from((worst - UNKNOWN_PENALTY) as f32)
+            } else {
+                worst - UNKNOWN_PENALTY
+            },
             rounds: as_sentencepiece,
         })
     }
@@ -312,7 +316,7 @@ fn parts(text: &str, cut: impl Fn(char, char) -> bool) -> impl Iterator<Item = R
     })
 }
 
-/// The sequence of pieces with the highest sum of scores. Sums are in f64; `stored` is what is kept of one.
+/// The sequence of pieces with the highest sum of scores. Sums are made in f64; `stored` is what is kept of one.
 fn viterbi(
     text: &str,
     prefixes: &Prefixes,
@@ -335,14 +339,15 @@ fn viterbi(
         prefixes.each_prefix(&text.as_bytes()[start..], |length, id| {
             single |= length == character.len_utf8();
             let reached = &mut best[start + length];
-            let sum = score + f64::from(scores[id as usize]);
+            let sum = stored(score + f64::from(scores[id as usize]));
             if sum > reached.score {
-                *reached = Best { score: stored(sum), start: start as u32, id };
+                *reached = Best { score: sum, start: start as u32, id };
             }
         });
         let reached = &mut best[start + character.len_utf8()];
-        if !single && score + unknown_score > reached.score {
-            *reached = Best { score: stored(score + unknown_score), start: start as u32, id: NO_TOKEN };
+        let sum = stored(score + unknown_score);
+        if !single && sum > reached.score {
+            *reached = Best { score: sum, start: start as u32, id: NO_TOKEN };
         }
     }
     let mut symbols = vec![];
