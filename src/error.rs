@@ -47,12 +47,21 @@ impl Error {
     }
 
     pub fn file(file: impl ToString, message: impl Into<String>) -> Error {
-        Error::File { file: file.to_string(), message: message.into() }
+        Error::File { file: file.to_string(), message: shortened(message.into()) }
     }
 
     pub fn tensor(name: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Tensor { name: name.into(), message: message.into() }
     }
+}
+
+/// Messages quote what was found, which may be a megabyte of a damaged file: its beginning will do.
+pub fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(600) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 /// A number of bytes for people: `9.1 GiB`, `512 B`.

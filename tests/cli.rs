@@ -40,6 +40,7 @@ const COMMANDS: &[&str] = &[
     "list",
     "rm",
     "tokenize",
+    "tokenizer train",
     "score",
     "logits",
     "bench",
@@ -117,6 +118,126 @@ fn tokens_have_their_places() {
     let text = "Lily ran";
     assert_eq!(tokens["n_bytes"], text.len());
     assert_eq!(list.last().expect("a token")["end"], text.len());
+}
+
+/// A folder of its own for a test's files.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("aquatint-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+#[test]
+fn tokenizers_stand_beside_each_other() {
+    let model = data("text/unigram.model").display().to_string();
+    let text = "The cat 日 sat";
+    let all = json(&["tokenize", &model, "bytes", "chars", "words", text, "--json"]);
+    let list = all["tokenizers"].as_array().expect("tokenizers");
+    let counts: Vec<u64> = list.iter().map(|t| t["n_tokens"].as_u64().expect("a count")).collect();
+    assert_eq!(counts[1..], [15, 13, 4]);
+    assert!(list.iter().skip(1).all(|t| t["n_words"] == 4 && t["n_bytes"] == 15));
+    assert_eq!(
+        (&list[1]["exact"], &list[1]["tokens"][8]["bytes"]),
+        (&Value::Bool(true), &serde_json::json!([0xe6]))
+    );
+    assert_eq!(list[2]["tokens"][8]["id"], u32::from('日'));
+    assert_eq!(list[0]["n_unknown"], 1);
+
+    let plain = String::from_utf8(aquatint(&["tokenize", "bytes", "words", text]).stdout).expect("UTF-8");
+    assert!(plain.contains("\\xe6") && plain.contains("\"cat\"") && !plain.contains('\x1b'), "{plain}");
+    let coloured = aquatint(&["tokenize", "bytes", text, "--color", "always"]).stdout;
+    assert!(coloured.contains(&0x1b));
+    let one = String::from_utf8(aquatint(&["tokenize", "bytes", "hé"]).stdout).expect("UTF-8");
+    assert_eq!(
+        one.lines().collect::<Vec<_>>(),
+        ["     104  0..1  \"h\"", "     195  1..2  \"\\xc3\"", "     169  2..3  \"\\xa9\""]
+    );
+    refused(&["tokenize", "bytes", "words", "a", "--ids"], "expected one tokenizer");
+}
+
+/// The reference's texts and ids, as they lie in the folder, through the program.
+#[test]
+fn separated_texts_give_a_line_of_ids_each() {
+    let vocab = data("text/bert.txt").display().to_string();
+    let texts = data("text/texts.inp").display().to_string();
+    let separator = "\\n__ggml_vocab_test__\\n";
+    let output =
+        aquatint(&["tokenize", &vocab, "--file", &texts, "--separator", separator, "--bare", "--ids"]);
+    let expected = std::fs::read_to_string(data("text/bert.out")).expect("text");
+    let expected: Vec<&str> = expected.lines().map(str::trim).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn reports_and_probes_are_one_page() {
+    let folder = folder("report");
+    let page = folder.join("page.html");
+    let file = page.display().to_string();
+    let bpe = data("text/bpe.model").display().to_string();
+    let output =
+        aquatint(&["tokenize", &bpe, "bytes", "<script>alert(1)</script> & 日\u{1}", "--report", &file]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&page).expect("a page");
+    assert!(text.starts_with("<!doctype html>") && text.trim_end().ends_with("</html>"));
+    assert!(!text.contains("<script>alert") && !text.contains('\u{1}'), "the text is escaped");
+    assert!(!text.contains("http://") && !text.contains("https://") && !text.contains(" src="), "no network");
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 1, "nothing else is left");
+
+    let probe = json(&["tokenize", &bpe, "chars", "--probe", "--json"]);
+    let sections = probe["sections"].as_array().expect("sections");
+    assert!(sections.len() > 20 && probe["findings"].as_array().expect("findings").len() > 20);
+    for section in sections {
+        assert_eq!(section["tokenizers"][1]["exact"], true, "{}", section["name"]);
+    }
+    let output = aquatint(&["tokenize", &bpe, "chars", "--probe", "--report", &file]);
+    assert!(output.status.success());
+    let text = std::fs::read_to_string(&page).expect("a page");
+    assert!(text.contains("Amharic") && text.contains("class=\"t s\""), "languages and special tokens");
+    refused(&["tokenize", "bytes", "x", "--report", "/nonexistent/page.html"], "/nonexistent/page.html");
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn tokenizers_are_made_and_damaged_ones_refused() {
+    let folder = folder("train");
+    let (file, out) = (folder.join("text.txt"), folder.join("tokenizer.json"));
+    std::fs::write(&file, "the cat sat on the mat, the dog sat on the cat\n".repeat(50)).expect("written");
+    let (file, path) = (file.display().to_string(), out.display().to_string());
+    for (kind, size) in
+        [("bpe", "280"), ("wordpiece", "60"), ("unigram", "40"), ("word", "30"), ("char", "30")]
+    {
+        let made =
+            json(&["tokenizer", "train", "--kind", kind, "--size", size, &file, "-o", &path, "--json"]);
+        assert!(made["n_vocab"].as_u64() <= size.parse().ok(), "{made}");
+        let tokens = json(&["tokenize", &path, "the cat sat", "--json", "--bare"]);
+        assert_eq!((&tokens["kind"], &tokens["n_unknown"]), (&made["kind"], &0.into()));
+        assert_eq!(tokens["exact"], true, "{kind}");
+    }
+    let before = std::fs::read(&out).expect("made");
+    refused(&["tokenizer", "train", "--kind", "bpe", "--size", "10", &file, "-o", &path], "--size");
+    refused(&["tokenizer", "train", "--kind", "bpe", "/nonexistent", "-o", &path], "/nonexistent");
+    assert_eq!(std::fs::read(&out).expect("made"), before, "what was there stays");
+    for (name, bytes) in [
+        ("empty.json", &b""[..]),
+        ("cut.json", &before[..before.len() / 2]),
+        ("list.json", b"[1, 2]"),
+        ("empty.model", b""),
+        ("noise.model", &[0xff; 99]),
+        ("noise.gguf", &[7; 99]),
+        ("noise.tiktoken", b"no ranks"),
+    ] {
+        let damaged = folder.join(name);
+        std::fs::write(&damaged, bytes).expect("written");
+        let page = folder.join("page.html").display().to_string();
+        refused(&["tokenize", &damaged.display().to_string(), "text", "--report", &page], name);
+    }
+    let names: Vec<String> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("part") || name.contains("page"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

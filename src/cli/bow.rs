@@ -154,7 +154,7 @@ impl BagOfWords {
 
     fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
         let Some(output) = &self.output else { return Ok(()) };
-        common::write_file(output, bytes)?;
+        common::write_whole(output, bytes)?;
         eprintln!("wrote {}", output.display());
         Ok(())
     }

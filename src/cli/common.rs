@@ -322,15 +322,18 @@ pub fn text_or_file(text: Option<&str>, file: Option<&Path>) -> Result<String> {
     }
 }
 
-/// Writes a file under another name first, so that nothing half-written ever has its name.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let partial = PathBuf::from(name);
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+/// Writes a whole file, or leaves what was there: under another name first, then renamed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::Input(format!("{}: expected the name of a file to write", path.display())));
+    };
+    let mut part = name.to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(part);
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
     written.map_err(|error| {
-        // If it is not there, there is nothing to remove.
-        let _ = std::fs::remove_file(&partial);
+        // Nothing half-written stays behind.
+        let _ = std::fs::remove_file(&part);
         Error::io(path, error)
     })
 }

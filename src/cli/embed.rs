@@ -250,7 +250,7 @@ impl Embed {
         };
         match &self.output {
             Some(output) => {
-                common::write_file(output, &bytes)?;
+                common::write_whole(output, &bytes)?;
                 eprintln!("wrote {} vectors of {width} numbers to {}", vectors.len(), output.display());
             }
             None => common::print(&String::from_utf8_lossy(&bytes))?,
@@ -262,7 +262,7 @@ impl Embed {
         match &self.output {
             Some(output) => {
                 let text = serde_json::to_string_pretty(object).unwrap_or_default();
-                common::write_file(output, text.as_bytes())?;
+                common::write_whole(output, text.as_bytes())?;
             }
             None => common::print_json(object)?,
         }

@@ -26,6 +26,7 @@ mod run;
 mod score;
 mod store;
 mod tokenize;
+mod tokenizer;
 mod vectors;
 mod vectors_evaluate;
 mod vectors_plot;
@@ -60,6 +61,8 @@ enum Command {
     Rm(store::Rm),
     /// Shows the tokens of a text.
     Tokenize(tokenize::Tokenize),
+    /// Makes tokenizers.
+    Tokenizer(tokenizer::Tokenizer),
     /// Log-likelihood and perplexity of a text.
     Score(score::Score),
     /// The likeliest next tokens after a text.
@@ -100,6 +103,15 @@ enum Command {
 
 /// The program: reads the command line, runs the command, reports its error.
 pub fn main() -> ExitCode {
+    // Damaged tokenizer files can make the `tokenizers` crate panic; that is caught and reported as an error.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let crates = ["tokenizers-", "fancy-regex-", "spm_precompiled-"];
+        let at = info.location().map_or("", |place| place.file());
+        if !crates.iter().any(|name| at.contains(name)) {
+            report(info);
+        }
+    }));
     let result = match Cli::parse().command {
         Command::Run(command) => command.run(),
         Command::Chat(command) => command.run(),
@@ -107,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::List(command) => command.run(),
         Command::Rm(command) => command.run(),
         Command::Tokenize(command) => command.run(),
+        Command::Tokenizer(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Logits(command) => command.run(),
         Command::Embed(command) => command.run(),

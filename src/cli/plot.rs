@@ -64,7 +64,7 @@ pub fn draw(title: &str, labels: &[String], vectors: &[Vec<f32>], output: &Path)
         axes: [axis(0), axis(1)],
     };
     let text = if extension == "svg" { plot.svg() } else { plot.html() };
-    common::write_file(output, text.as_bytes())?;
+    common::write_whole(output, text.as_bytes())?;
     let listed = labels.iter().zip(&plane.points).map(|(l, p)| json!({ "label": l, "x": p[0], "y": p[1] }));
     Ok(json!({ "output": output, "shares": plane.shares, "points": listed.collect::<Vec<_>>() }))
 }

@@ -20,23 +20,24 @@ pub fn tokenizer(weights: &Weights) -> Result<Tokenizer> {
             Tokenizer::from_llama2c(&read(&path)?, &path.display().to_string())
         }
         Container::Safetensors => {
-            let folder = if weights.path().is_dir() { weights.path() } else { parent(weights.path()) };
-            let bytes = |file: &str| std::fs::read(folder.join(file)).ok();
-            let files = [
-                bytes("tokenizer_config.json"),
-                bytes("special_tokens_map.json"),
-                bytes("generation_config.json"),
-            ];
-            let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
-            let companions = Companions {
-                tokenizer_config: files[0].as_deref(),
-                special_tokens_map: files[1].as_deref(),
-                generation_config: files[2].as_deref(),
-                chat_template: template.as_deref(),
-            };
-            in_folder(folder)?.with_companions(&companions)
+            with_companions(if weights.path().is_dir() { weights.path() } else { parent(weights.path()) })
         }
     }
+}
+
+/// The tokenizer of a folder and what the files beside it say.
+fn with_companions(folder: &Path) -> Result<Tokenizer> {
+    let bytes = |file: &str| std::fs::read(folder.join(file)).ok();
+    let files =
+        [bytes("tokenizer_config.json"), bytes("special_tokens_map.json"), bytes("generation_config.json")];
+    let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
+    let companions = Companions {
+        tokenizer_config: files[0].as_deref(),
+        special_tokens_map: files[1].as_deref(),
+        generation_config: files[2].as_deref(),
+        chat_template: template.as_deref(),
+    };
+    in_folder(folder)?.with_companions(&companions)
 }
 
 /// The files that hold a tokenizer in a model's folder, the fullest first.
@@ -59,30 +60,42 @@ fn in_folder(folder: &Path) -> Result<Tokenizer> {
     }
 }
 
-/// The tokenizer in a file of its own: `tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt` beside
-/// it, a SentencePiece `.model` or a `.tiktoken` list of ranks, or in a model.
+/// The tokenizer in a file of its own, or in a model. By name: `tokenizer.json`, `vocab.txt`, `vocab.json`
+/// with `merges.txt` beside it (also `encoder.json` with `vocab.bpe`), `*.model` (SentencePiece, or ranks
+/// under that name), `*.tiktoken`, and llama2.c's `tok*.bin`.
 pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    if path.is_file() && ["json", "txt", "model", "tiktoken"].contains(&extension) {
-        return of_file(path);
+    if path.is_dir() {
+        // A folder may have a tokenizer and no model, or a model in one file with its tokenizer inside.
+        let is_model =
+            path.join("config.json").exists() && !FILES.iter().any(|name| path.join(name).exists());
+        return if is_model { tokenizer(&Weights::open(path)?) } else { with_companions(path) };
     }
-    // A folder may have a tokenizer and no model.
-    if path.is_dir() && !path.join("config.json").exists() {
-        return in_folder(path);
+    let file = file_name(path);
+    let known_ends = [".json", ".txt", ".model", ".tiktoken", ".bpe"];
+    let is_llama2c = file.starts_with("tok") && file.ends_with(".bin");
+    // `tokenizer.model.v3`: a version behind the name.
+    let versioned = || file.contains(".model.") && !file.ends_with(".gguf");
+    match is_llama2c || known_ends.iter().any(|end| file.ends_with(end)) || versioned() {
+        true => of_file(path),
+        false => tokenizer(&Weights::open(path)?),
     }
-    tokenizer(&Weights::open(path)?)
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or("")
 }
 
 fn of_file(path: &Path) -> Result<Tokenizer> {
     let name = path.display().to_string();
-    let file = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    let file = file_name(path);
     let bytes = read(path)?;
     match path.extension().and_then(|e| e.to_str()) {
+        Some("model") if is_ranks(&bytes) => Tokenizer::from_ranks(&bytes, &name),
         Some("model") => Tokenizer::from_sentencepiece(&bytes, &name),
-        Some("tiktoken") => {
-            let pre = ["cl100k", "o200k"].into_iter().find(|pre| file.contains(pre)).unwrap_or("gpt-2");
-            Tokenizer::from_tiktoken(&bytes, &name, pre, &[])
-        }
+        Some("tiktoken") => Tokenizer::from_ranks(&bytes, &name),
+        Some("bin") => Tokenizer::from_llama2c(&bytes, &name),
+        Some("bpe") => with_merges(&path.with_file_name("encoder.json"), path),
+        Some("txt") if file == "merges.txt" => with_merges(&path.with_file_name("vocab.json"), path),
         Some("txt") => {
             // What becomes of capitals stands in another file; those models that keep them say so.
             let config = std::fs::read(parent(path).join("tokenizer_config.json")).unwrap_or_default();
@@ -95,12 +108,27 @@ fn of_file(path: &Path) -> Result<Tokenizer> {
             let strip_accents = config["strip_accents"].as_bool().unwrap_or(lowercase);
             Tokenizer::from_vocab_txt(&bytes, &name, WordPieceOptions { lowercase, strip_accents })
         }
-        _ if file == "vocab.json" => {
-            let merges = read(&path.with_file_name("merges.txt"))?;
-            Tokenizer::from_vocab_and_merges(&bytes, &merges, &name, "gpt-2")
-        }
-        _ => Tokenizer::from_json(&bytes, &name),
+        Some("json") if file == "vocab.json" => with_merges(path, &path.with_file_name("merges.txt")),
+        Some("json") if file == "encoder.json" => with_merges(path, &path.with_file_name("vocab.bpe")),
+        Some("json") => Tokenizer::from_json(&bytes, &name),
+        _ => Tokenizer::from_sentencepiece(&bytes, &name),
     }
+}
+
+fn with_merges(vocab: &Path, merges: &Path) -> Result<Tokenizer> {
+    let name = vocab.display().to_string();
+    Tokenizer::from_vocab_and_merges(&read(vocab)?, &read(merges)?, &name, "gpt-2")
+}
+
+/// Whether a file begins as a list of ranks does: base64, a blank, a number.
+fn is_ranks(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+    let line = line.trim_ascii_end();
+    line.iter()
+        .position(|&b| b == b' ')
+        .is_some_and(|blank| blank > 0 && line[..blank].iter().all(base64) && digits(&line[blank + 1..]))
 }
 
 fn parent(path: &Path) -> &Path {
@@ -145,5 +173,6 @@ fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab> {
         lowercase: own(m, "ggml.normalizer.lowercase")?,
         strip_accents: own(m, "ggml.normalizer.strip_accents")?,
         chat_template: own::<&str>(m, "chat_template")?.map(str::to_owned),
+        as_sentencepiece: false,
     })
 }

@@ -6,10 +6,10 @@
 //!
 //! Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::text::hash::Table;
 use crate::text::merge::{Joined, NO_TOKEN, Symbol, merge};
 use crate::text::pieces::Pieces;
 use crate::text::pre::PreTokenizer;
@@ -50,9 +50,9 @@ pub fn bytes_of(piece: &str) -> Option<Vec<u8>> {
 /// How a pair of neighbours is looked up.
 enum Pairs {
     /// By the two ids: the rank of the merge and the id of the join.
-    Merges(HashMap<(u32, u32), (u32, u32)>),
+    Merges(Table<(u32, u32), (u32, u32)>),
     /// By the joined bytes: a token's id is its rank (tiktoken).
-    Ranks(HashMap<Box<[u8]>, u32>),
+    Ranks(Table<Box<[u8]>, u32>),
 }
 
 pub struct ByteBpe {
@@ -61,13 +61,13 @@ pub struct ByteBpe {
     bytes: Box<[u32; 256]>,
     pairs: Pairs,
     /// Words that are tokens as a whole, where the pre-tokenizer wants them looked up.
-    words: HashMap<Box<[u8]>, u32>,
+    words: Table<Box<[u8]>, u32>,
 }
 
 impl ByteBpe {
     /// `merges` are pairs of pieces with one blank between them, best first.
     pub fn from_merges(file: &str, pieces: &Pieces, merges: &[String], pre: PreTokenizer) -> Result<ByteBpe> {
-        let mut pairs = HashMap::with_capacity(merges.len());
+        let mut pairs = Table::with_capacity_and_hasher(merges.len(), Default::default());
         for (rank, line) in merges.iter().enumerate() {
             let (left, right, joined) = split_merge(line, pieces).map_err(|message| {
                 Error::file(file, format!("merge {rank}, {line:?}: {message}; the file is damaged"))
@@ -78,7 +78,7 @@ impl ByteBpe {
         for (byte, id) in bytes.iter_mut().enumerate() {
             *id = pieces.id(char_of(byte as u8).encode_utf8(&mut [0; 4])).unwrap_or(NO_TOKEN);
         }
-        let mut words = HashMap::new();
+        let mut words = Table::default();
         if pre.whole_words {
             let normal = pieces.iter().filter_map(|(id, text, _)| Some((bytes_of(text)?, id)));
             words.extend(normal.map(|(bytes, id)| (bytes.into_boxed_slice(), id)));
@@ -87,12 +87,12 @@ impl ByteBpe {
     }
 
     /// `ranks` holds the bytes of every token; a token's id is its rank.
-    pub fn from_ranks(ranks: HashMap<Box<[u8]>, u32>, pre: PreTokenizer) -> ByteBpe {
+    pub fn from_ranks(ranks: Table<Box<[u8]>, u32>, pre: PreTokenizer) -> ByteBpe {
         let mut bytes = Box::new([NO_TOKEN; 256]);
         for (byte, id) in bytes.iter_mut().enumerate() {
             *id = ranks.get(&[byte as u8][..]).copied().unwrap_or(NO_TOKEN);
         }
-        ByteBpe { pre, bytes, pairs: Pairs::Ranks(ranks), words: HashMap::new() }
+        ByteBpe { pre, bytes, pairs: Pairs::Ranks(ranks), words: Table::default() }
     }
 
     fn encode_word(&self, text: &[u8], word: Range<usize>, symbols: &mut Vec<Symbol>) {
@@ -123,16 +123,34 @@ impl ByteBpe {
     }
 }
 
+/// Words recur: the symbols of words of up to this many bytes are kept while a text is encoded.
+const N_KEPT_BYTES_MAX: usize = 32;
+
 impl Encoder for ByteBpe {
     fn encode(&self, fragment: &Fragment<'_>, tokens: &mut Vec<Token>) -> Result<()> {
         let text = fragment.text.as_bytes();
+        // By word: where the text had it first, and its tokens there.
+        let mut seen: Table<&[u8], (usize, Range<usize>)> = Table::default();
         let mut symbols = vec![];
         for word in self.pre.split(fragment.text) {
-            self.encode_word(text, word, &mut symbols);
+            let short = word.len() <= N_KEPT_BYTES_MAX;
+            if let Some((first, range)) = short.then(|| seen.get(&text[word.clone()])).flatten() {
+                let shift = word.start - first;
+                for i in range.clone() {
+                    let Token { id, start, end } = tokens[i];
+                    tokens.push(Token { id, start: start + shift, end: end + shift });
+                }
+                continue;
+            }
+            let n_before = tokens.len();
+            self.encode_word(text, word.clone(), &mut symbols);
             // Some vocabularies lack bytes that their training text did not hold. The models have never seen
             // them, and the reference programs leave them out.
             for symbol in symbols.iter().filter(|symbol| symbol.id != NO_TOKEN) {
                 tokens.push(fragment.token(symbol.id, symbol.start as usize..symbol.end as usize));
+            }
+            if short {
+                seen.insert(&text[word.clone()], (word.start, n_before..tokens.len()));
             }
         }
         Ok(())

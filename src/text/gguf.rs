@@ -8,6 +8,7 @@ use crate::text::charsmap::Charsmap;
 use crate::text::decode::Spelling;
 use crate::text::pieces::{Class, Pieces};
 use crate::text::pre::PreTokenizer;
+use crate::text::prefixes::Prefixes;
 use crate::text::sentencepiece::{Cut, Normalizer, SentencePiece};
 use crate::text::tokenizer::{Encoder, Kind, Parts, SpecialIds, Tokenizer};
 use crate::text::wordpiece::{WordPiece, WordPieceOptions};
@@ -64,6 +65,9 @@ pub struct GgufVocab {
     pub strip_accents: Option<bool>,
     /// `tokenizer.chat_template`
     pub chat_template: Option<String>,
+    /// No key: whether a Unigram model is to do exactly what the SentencePiece program does, which differs
+    /// from llama.cpp in the precision of sums and in tokens that users added.
+    pub as_sentencepiece: bool,
 }
 
 impl Tokenizer {
@@ -202,9 +206,13 @@ fn sentencepiece(mut vocab: GgufVocab, file: &str) -> Result<Parts> {
 
 fn unigram(mut vocab: GgufVocab, file: &str) -> Result<Parts> {
     let pieces = pieces(&mut vocab, file)?;
-    let cut = Cut::unigram(file, &pieces, &vocab.scores)?;
+    let cut = Cut::unigram(file, &pieces, &vocab.scores, vocab.as_sentencepiece)?;
     let prefix = vocab.add_space_prefix.unwrap_or(true);
-    let normalizer = normalizer(&vocab, file, prefix, true)?;
+    let mut normalizer = normalizer(&vocab, file, prefix, true)?;
+    if vocab.as_sentencepiece {
+        let added = pieces.iter().filter(|(.., class)| *class == Class::UserDefined);
+        normalizer.kept = Prefixes::new(added.map(|(id, text, _)| (text.as_bytes(), id)));
+    }
     // T5 files leave these out.
     let named = |id: Option<u32>, name: &str| id.or_else(|| pieces.id(name));
     vocab.unk = named(vocab.unk, "<unk>");
@@ -221,7 +229,7 @@ fn normalizer(vocab: &GgufVocab, file: &str, add_space_prefix: bool, removes: bo
         false => Some(Charsmap::new(file, &vocab.precompiled_charsmap)?),
     };
     let remove_extra_whitespaces = vocab.remove_extra_whitespaces.unwrap_or(removes);
-    Ok(Normalizer { charsmap, add_space_prefix, remove_extra_whitespaces })
+    Ok(Normalizer { charsmap, add_space_prefix, remove_extra_whitespaces, kept: Prefixes::default() })
 }
 
 fn wordpiece(mut vocab: GgufVocab, file: &str) -> Result<Parts> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokenizers::tokenizer::AddedVocabulary;
 use tokenizers::{Model as _, OffsetType, PreTokenizer as _};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::text::companions::ids_by_name;
 use crate::text::decode::Spelling;
 use crate::text::hub_check::check;
@@ -35,6 +35,7 @@ impl Tokenizer {
         let tokenizer = guarded(file, || tokenizers::Tokenizer::from_bytes(&checked))?;
 
         let added = tokenizer.get_added_tokens_decoder();
+        check_added(&json, &tokenizer, file)?;
         let piece = |id: u32| {
             let text = tokenizer.id_to_token(id).unwrap_or_default();
             let class = match added.get(&id) {
@@ -50,6 +51,10 @@ impl Tokenizer {
         };
         let pieces = Pieces::new(file, (0..n_ids).map(piece))?;
         let (prefix, suffix) = frame(&tokenizer, file)?;
+        if let Some(id) = prefix.iter().chain(&suffix).find(|&&id| id >= n_ids) {
+            let message = format!("its post-processor adds token {id}, but there are {n_ids} tokens");
+            return Err(Error::file(file, message));
+        }
         let mut plain = tokenizer.get_added_vocabulary().clone();
         plain.set_encode_special_tokens(true);
         let parts = Parts {
@@ -88,6 +93,25 @@ impl Encoder for Hub {
     }
 }
 
+/// The crate numbers added tokens by itself where the vocabulary lacks them; the file must agree.
+fn check_added(json: &Value, tokenizer: &tokenizers::Tokenizer, file: &str) -> Result<()> {
+    for token in json["added_tokens"].as_array().into_iter().flatten() {
+        let content = token["content"].as_str().unwrap_or("");
+        let (said, made) = (token["id"].as_u64(), tokenizer.token_to_id(content).map(u64::from));
+        if made.is_some() && said != made {
+            return Err(Error::file(
+                file,
+                format!(
+                    "added token {content:?}: the file says id {}, its place in the vocabulary is {}",
+                    said.unwrap_or_default(),
+                    made.unwrap_or_default()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What the post-processor puts before and behind a text, learned from what it does to a short one.
 fn frame(tokenizer: &tokenizers::Tokenizer, file: &str) -> Result<(Vec<u32>, Vec<u32>)> {
     let encoding = guarded(file, || tokenizer.encode("a", true))?;
@@ -115,10 +139,21 @@ fn kind(json: &Value, spelling: Spelling) -> Kind {
     match json["model"]["type"].as_str() {
         Some("WordPiece") => Kind::WordPiece,
         Some("Unigram") => Kind::Unigram,
+        Some("WordLevel") if single_characters(json) => Kind::Characters,
         Some("WordLevel") => Kind::Words,
         _ if spelling == Spelling::Bytes => Kind::ByteBpe,
         _ => Kind::SentencePieceBpe,
     }
+}
+
+/// Whether all pieces are single characters, but for the added ones.
+fn single_characters(json: &Value) -> bool {
+    let added: Vec<&str> =
+        json["added_tokens"].as_array().into_iter().flatten().filter_map(|t| t["content"].as_str()).collect();
+    let pieces = json["model"]["vocab"].as_object().into_iter().flatten();
+    let mut pieces =
+        pieces.map(|(piece, _)| piece.as_str()).filter(|piece| !added.contains(piece)).peekable();
+    pieces.peek().is_some() && pieces.all(|piece| piece.chars().nth(1).is_none())
 }
 
 /// The steps of a part of the file that may be a sequence.
@@ -159,7 +194,7 @@ fn spelling(json: &Value, file: &str) -> Result<Spelling> {
             _ => {
                 let message =
                     format!("{file}: decoder {name} with these settings is not supported: {decoder}");
-                return Err(Error::Unsupported(message));
+                return Err(Error::Unsupported(shortened(message)));
             }
         }
     }

@@ -11,6 +11,11 @@ use crate::text::tiktoken::base64;
 /// Ids may leave gaps, but a table of all ids must stay in proportion to the file.
 pub const N_GAPS_MAX: u64 = 1 << 20;
 
+/// Words of more characters than this are unknown in every vocabulary (BERT has 100).
+const N_WORD_CHARS_MAX: u64 = 1000;
+/// Normalisers may make a text this many times as long.
+const GROWTH_MAX: u64 = 256;
+
 /// Checks `json` and switches off what would make encoding cut, pad or guess.
 pub fn check(json: &mut Value, file: &str) -> Result<()> {
     let wrong = |message: String| Error::file(file, message);
@@ -26,18 +31,47 @@ pub fn check(json: &mut Value, file: &str) -> Result<()> {
     if model.contains_key("dropout") {
         model.insert("dropout".into(), Value::Null);
     }
-    let model = &json["model"];
-    let checked = match (&model["vocab"], model["merges"].as_array()) {
-        (Value::Object(_), Some(merges)) => check_bpe(model, merges),
-        (Value::Object(_), None) => check_words(model),
-        (Value::Array(_), _) => check_unigram(model),
-        _ => Err("its model has no vocabulary".to_owned()),
-    };
-    checked
+    // Old files leave the type out; the crate would try one after the other.
+    if let (None, Some(kind)) = (model.get("type"), kind_by_shape(model)) {
+        model.insert("type".into(), kind.into());
+    }
+    check_model(&json["model"])
         .and_then(|()| check_ids(json))
-        .and_then(|()| check_steps(&json["normalizer"], 0))
-        .and_then(|()| check_steps(&json["pre_tokenizer"], 0))
+        .and_then(|()| {
+            let mut growth = 1;
+            PARTS.iter().try_for_each(|part| check_steps(part, &json[*part], 0, &mut growth))
+        })
         .map_err(wrong)
+}
+
+/// The parts of a file that are a step, a sequence of steps, or null.
+const PARTS: [&str; 4] = ["normalizer", "pre_tokenizer", "post_processor", "decoder"];
+
+fn kind_by_shape(model: &serde_json::Map<String, Value>) -> Option<&'static str> {
+    match model.get("vocab")? {
+        Value::Array(_) => Some("Unigram"),
+        Value::Object(_) if model.contains_key("merges") => Some("BPE"),
+        Value::Object(_) if model.contains_key("continuing_subword_prefix") => Some("WordPiece"),
+        Value::Object(_) => Some("WordLevel"),
+        _ => None,
+    }
+}
+
+fn check_model(model: &Value) -> Result<(), String> {
+    match (model["type"].as_str(), &model["vocab"]) {
+        (Some("BPE"), Value::Object(_)) => match model["merges"].as_array() {
+            Some(merges) => check_bpe(model, merges),
+            None => Err("its BPE model has no list of merges".to_owned()),
+        },
+        (Some("WordPiece" | "WordLevel"), Value::Object(_)) => check_words(model),
+        (Some("Unigram"), Value::Array(_)) => check_unigram(model),
+        (Some("BPE" | "WordPiece" | "WordLevel" | "Unigram"), _) | (None, _) => {
+            Err("its model has no vocabulary".to_owned())
+        }
+        (Some(other), _) => {
+            Err(format!("its model is {other:?}; known are BPE, WordPiece, WordLevel, Unigram"))
+        }
+    }
 }
 
 fn vocabulary(model: &Value) -> HashSet<&str> {
@@ -54,7 +88,13 @@ fn check_unknown(model: &Value, pieces: &HashSet<&str>) -> Result<(), String> {
 }
 
 fn check_words(model: &Value) -> Result<(), String> {
-    check_unknown(model, &vocabulary(model))
+    // Cutting a word takes time by the square of its length; longer ones are unknown.
+    match model["max_input_chars_per_word"].as_u64() {
+        Some(n) if n > N_WORD_CHARS_MAX => {
+            Err(format!("max_input_chars_per_word: expected at most {N_WORD_CHARS_MAX}, found {n}"))
+        }
+        _ => check_unknown(model, &vocabulary(model)),
+    }
 }
 
 fn check_bpe(model: &Value, merges: &[Value]) -> Result<(), String> {
@@ -68,7 +108,7 @@ fn check_bpe(model: &Value, merges: &[Value]) -> Result<(), String> {
             _ => None,
         };
         let Some((left, right)) = pair else {
-            return Err(format!("merge {rank}: expected two pieces, found {merge}"));
+            return Err(format!("merge {rank}: expected two pieces, found {}", short(merge)));
         };
         let known = |piece: &str| match pieces.contains(piece) {
             true => Ok(()),
@@ -89,7 +129,7 @@ fn check_unigram(model: &Value) -> Result<(), String> {
     let list = model["vocab"].as_array().map(Vec::as_slice).unwrap_or_default();
     let whole = |entry: &Value| entry[0].is_string() && entry[1].as_f64().is_some_and(f64::is_finite);
     if let Some(id) = list.iter().position(|entry| !whole(entry)) {
-        return Err(format!("token {id}: expected a piece and its score, found {}", list[id]));
+        return Err(format!("token {id}: expected a piece and its score, found {}", short(&list[id])));
     }
     match &model["unk_id"] {
         Value::Null => Ok(()),
@@ -113,19 +153,27 @@ fn check_ids(json: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a normaliser or pre-tokenizer and, in a sequence, each of its steps.
-fn check_steps(step: &Value, depth: usize) -> Result<(), String> {
+/// Checks one of [`PARTS`] and, in a sequence, each of its steps. `growth` is how many times as long a text
+/// may be by now.
+fn check_steps(part: &str, step: &Value, depth: usize, growth: &mut u64) -> Result<(), String> {
+    if step.is_null() {
+        return Ok(());
+    }
     // The file's own parser allows 128 levels of brackets.
     if depth > 128 {
-        return Err("normalizer: nested too deep".into());
+        return Err(format!("{part}: nested too deep"));
     }
-    match step["type"].as_str() {
-        Some("Sequence") => {
-            let inner = [&step["normalizers"], &step["pretokenizers"]];
-            let mut inner = inner.iter().filter_map(|list| list.as_array()).flatten();
-            inner.try_for_each(|step| check_steps(step, depth + 1))
+    // Without a type the crate would guess, past what is checked here.
+    let Some(kind) = step["type"].as_str() else {
+        return Err(format!("{part}: expected an object with a type, found {}", short(step)));
+    };
+    match kind {
+        "Sequence" => {
+            let lists = ["normalizers", "pretokenizers", "processors", "decoders"];
+            let mut inner = lists.iter().filter_map(|list| step[*list].as_array()).flatten();
+            inner.try_for_each(|step| check_steps(part, step, depth + 1, growth))
         }
-        Some("Precompiled") => {
+        "Precompiled" => {
             let text = step["precompiled_charsmap"].as_str().unwrap_or("");
             let bytes = base64(text).ok_or("the normalisation table is not base64")?;
             Charsmap::new("", &bytes).and_then(|map| map.check()).map_err(|error| match error {
@@ -133,9 +181,29 @@ fn check_steps(step: &Value, depth: usize) -> Result<(), String> {
                 other => other.to_string(),
             })
         }
-        Some("FixedLength") if step["length"].as_u64() == Some(0) => {
+        "FixedLength" if step["length"].as_u64() == Some(0) => {
             Err("a pre-tokenizer cuts into parts of length 0".into())
         }
+        "Replace" | "Prepend" if part == "normalizer" => {
+            let content = step["content"].as_str().or(step["prepend"].as_str()).unwrap_or("").len() as u64;
+            let replaced = step["pattern"]["String"].as_str().map_or(1, |text| text.len().max(1) as u64);
+            *growth = growth.saturating_mul(content.div_ceil(replaced).max(1));
+            match *growth > GROWTH_MAX {
+                true => Err(format!(
+                    "its normalisers could make a text {growth} times as long, at most {GROWTH_MAX} are allowed"
+                )),
+                false => Ok(()),
+            }
+        }
         _ => Ok(()),
+    }
+}
+
+/// The beginning of a value, for messages.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }

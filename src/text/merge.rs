@@ -43,8 +43,8 @@ struct Pair {
 pub fn merge(symbols: &mut Vec<Symbol>, join: impl Fn(&Symbol, &Symbol) -> Option<Joined>) {
     const END: u32 = u32::MAX;
     let n_symbols = symbols.len();
-    if n_symbols < 2 {
-        return;
+    if n_symbols <= N_SHORT {
+        return merge_short(symbols, join);
     }
     // Neighbours by index. A symbol that was joined into its left neighbour has an empty range.
     let mut previous: Vec<u32> = (0..n_symbols as u32).map(|i| i.wrapping_sub(1)).collect();
@@ -80,6 +80,34 @@ pub fn merge(symbols: &mut Vec<Symbol>, join: impl Fn(&Symbol, &Symbol) -> Optio
     symbols.retain(|symbol| symbol.start != symbol.end);
 }
 
+/// Words of up to this many symbols are merged without a heap: most are.
+const N_SHORT: usize = 32;
+
+fn merge_short(symbols: &mut Vec<Symbol>, join: impl Fn(&Symbol, &Symbol) -> Option<Joined>) {
+    // What each symbol and the next would be.
+    let mut joins = [None; N_SHORT];
+    for (i, pair) in symbols.windows(2).enumerate() {
+        joins[i] = join(&pair[0], &pair[1]);
+    }
+    while symbols.len() > 1 {
+        let n_pairs = symbols.len() - 1;
+        let candidates =
+            joins[..n_pairs].iter().enumerate().filter_map(|(i, join)| Some((join.as_ref()?.key, i)));
+        let Some((_, at)) = candidates.min() else { return };
+        let id = joins[at].map_or(NO_TOKEN, |join: Joined| join.id);
+        symbols[at] = Symbol { id, start: symbols[at].start, end: symbols[at + 1].end };
+        symbols.remove(at + 1);
+        joins.copy_within(at + 1..n_pairs, at);
+        joins[n_pairs - 1] = None;
+        if at > 0 {
+            joins[at - 1] = join(&symbols[at - 1], &symbols[at]);
+        }
+        if at + 1 < symbols.len() {
+            joins[at] = join(&symbols[at], &symbols[at + 1]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +129,29 @@ mod tests {
         assert_eq!(run("aaaaa", &[("aa", 1)]), ["aa", "aa", "a"]);
         assert_eq!(run("aaaaa", &[("aa", 1), ("aaa", 0)]), ["aaa", "aa"]);
         assert_eq!(run("", &[]), Vec::<String>::new());
+    }
+
+    /// Around the length from which on the heap is used.
+    #[test]
+    fn short_and_long_words_are_merged_alike() {
+        let pairs = [("ab", 3), ("abab", 1), ("ba", 2), ("aba", 0), ("bb", 4)];
+        let join = |text: &[u8], a: &Symbol, b: &Symbol| {
+            let joined = &text[a.start as usize..b.end as usize];
+            pairs.iter().find(|(pair, _)| pair.as_bytes() == joined).map(|&(_, key)| Joined { key, id: key })
+        };
+        for n in 2..N_SHORT {
+            for seed in 0..200u32 {
+                let letter = |i: usize| if (seed * 2_654_435_761) >> (i % 31) & 1 == 0 { b'a' } else { b'b' };
+                let text: Vec<u8> = (0..n).map(letter).collect();
+                let symbols = |m: usize| (0..m as u32).map(|i| Symbol { id: NO_TOKEN, start: i, end: i + 1 });
+                let mut short: Vec<Symbol> = symbols(n).collect();
+                merge_short(&mut short, |a, b| join(&text, a, b));
+                // The same word with symbols behind it that join with nothing.
+                let padded: Vec<u8> = text.iter().copied().chain([b'-'; N_SHORT]).collect();
+                let mut long: Vec<Symbol> = symbols(padded.len()).collect();
+                merge(&mut long, |a, b| join(&padded, a, b));
+                assert_eq!(short[..], long[..long.len() - N_SHORT], "{text:?}");
+            }
+        }
     }
 }

@@ -4,16 +4,17 @@
 //! token at the start and elsewhere. Characters that no token spells become their bytes (`<0xE2>` ...), or
 //! the unknown token where the vocabulary has no bytes.
 //!
-//! Sums of Unigram scores are in f64, as in the model hub's library. SentencePiece itself sums in f32, so that
-//! ways to cut which are equally probable may come out otherwise there.
+//! Sums of Unigram scores are in f64, as in the model hub's library and llama.cpp. The SentencePiece program
+//! stores them in f32, so that ways to cut which are about equally probable come out otherwise there: its own
+//! files ([`GgufVocab::as_sentencepiece`](crate::text::GgufVocab)) are read as it does.
 //!
 //! Source: Kudo and Richardson 2018, arXiv:1808.06226; Unigram: Kudo 2018, arXiv:1804.10959.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::text::charsmap::Charsmap;
+use crate::text::hash::Table;
 use crate::text::merge::{Joined, NO_TOKEN, Symbol, merge};
 use crate::text::pieces::{Class, Pieces};
 use crate::text::prefixes::Prefixes;
@@ -27,6 +28,8 @@ pub struct Normalizer {
     pub add_space_prefix: bool,
     /// Drops blanks at both ends and makes one of several.
     pub remove_extra_whitespaces: bool,
+    /// Texts that stay as they are.
+    pub kept: Prefixes,
 }
 
 /// A normalised text and, for each of its bytes and its end, the byte of the input it comes from.
@@ -44,10 +47,14 @@ impl Normalizer {
         let mut at = 0;
         while let Some(character) = input[at..].chars().next() {
             let mut buffer = [0; 4];
-            let (length, replacement) = match self.charsmap.as_ref().and_then(|map| map.replace(&input[at..]))
-            {
-                Some(replaced) => replaced,
-                None => (character.len_utf8(), &*character.encode_utf8(&mut buffer)),
+            let mut kept = None;
+            self.kept.each_prefix(&input.as_bytes()[at..], |length, _| kept = Some(length));
+            let mapped = || self.charsmap.as_ref().and_then(|map| map.replace(&input[at..]));
+            let (length, replacement) = match kept {
+                Some(length) => (length, &input[at..at + length]),
+                None => {
+                    mapped().unwrap_or_else(|| (character.len_utf8(), &*character.encode_utf8(&mut buffer)))
+                }
             };
             for character in replacement.chars() {
                 if character == ' ' && self.remove_extra_whitespaces {
@@ -64,6 +71,11 @@ impl Normalizer {
             }
             at += length;
         }
+        // A sign for a blank at the end goes too, be it one that stood in the text.
+        while self.remove_extra_whitespaces && normal.text.ends_with('▁') {
+            normal.text.truncate(normal.text.len() - '▁'.len_utf8());
+        }
+        normal.origin.truncate(normal.text.len());
         normal.origin.push(input.len() as u32);
         normal
     }
@@ -81,18 +93,24 @@ pub enum Cut {
     /// Joins the pair whose join has the highest score.
     Scores {
         /// By piece: the id and the key that sorts by score.
-        pieces: HashMap<Box<str>, (u32, u32)>,
+        pieces: Table<Box<str>, (u32, u32)>,
         /// No piece has a `▁` behind another character, so that words can be cut one by one.
         words: bool,
     },
     /// Joins pairs by the rank of their merge, line by line.
     Merges {
         /// `(left, right)` to `(rank, joined)`.
-        pairs: HashMap<(u32, u32), (u32, u32)>,
-        ids: HashMap<Box<str>, u32>,
+        pairs: Table<(u32, u32), (u32, u32)>,
+        ids: Table<Box<str>, u32>,
     },
     /// The most probable sequence of pieces.
-    Unigram { prefixes: Prefixes, scores: Vec<f32>, unknown_score: f64 },
+    Unigram {
+        prefixes: Prefixes,
+        scores: Vec<f32>,
+        unknown_score: f64,
+        /// Stores sums in f32.
+        rounds: bool,
+    },
 }
 
 pub struct SentencePiece {
@@ -126,7 +144,7 @@ impl Cut {
 
     /// `merges` are pairs of pieces with one blank between them, best first.
     pub fn by_merges(file: &str, pieces: &Pieces, merges: &[String]) -> Result<Cut> {
-        let mut pairs = HashMap::with_capacity(merges.len());
+        let mut pairs = Table::with_capacity_and_hasher(merges.len(), Default::default());
         for (rank, line) in merges.iter().enumerate() {
             // A piece may begin with a blank, so the first character never separates.
             let at = line.char_indices().skip(1).find(|(_, c)| *c == ' ').map(|(at, _)| at);
@@ -147,22 +165,38 @@ impl Cut {
     }
 
     /// `scores` by id: the logarithms of the pieces' probabilities.
-    pub fn unigram(file: &str, pieces: &Pieces, scores: &[f32]) -> Result<Cut> {
+    pub fn unigram(file: &str, pieces: &Pieces, scores: &[f32], as_sentencepiece: bool) -> Result<Cut> {
         check_scores(file, pieces, scores)?;
-        let usable = |class| matches!(class, Class::Normal | Class::UserDefined | Class::Unused);
+        let usable = |class| match class {
+            Class::Normal | Class::UserDefined => true,
+            Class::Unused => !as_sentencepiece,
+            _ => false,
+        };
         let prefixes = Prefixes::new(
             pieces.iter().filter(|(.., class)| usable(*class)).map(|(id, text, _)| (text.as_bytes(), id)),
         );
-        let normal = pieces.iter().filter(|(.., class)| *class == Class::Normal);
-        let worst = normal.map(|(id, ..)| f64::from(scores[id as usize])).fold(f64::INFINITY, f64::min);
+        let normal = || pieces.iter().filter(|(.., class)| *class == Class::Normal);
+        let worst = normal().map(|(id, ..)| f64::from(scores[id as usize])).fold(f64::INFINITY, f64::min);
+        let best = normal().map(|(id, ..)| scores[id as usize]).fold(f32::NEG_INFINITY, f32::max);
         let worst = if worst.is_finite() { worst } else { 0.0 };
         let mut scores = scores.to_vec();
-        for (id, _, class) in pieces.iter() {
+        for (id, text, class) in pieces.iter() {
             if class == Class::UserDefined {
-                scores[id as usize] = 0.0;
+                // More than any way to cut the same text could give, in either program's words.
+                let more = if best.is_finite() { text.len() as f32 * best - 0.1 } else { 0.0 };
+                scores[id as usize] = if as_sentencepiece { more } else { 0.0 };
             }
         }
-        Ok(Cut::Unigram { prefixes, scores, unknown_score: worst - UNKNOWN_PENALTY })
+        Ok(Cut::Unigram {
+            prefixes,
+            scores,
+            unknown_score: if as_sentencepiece {
+                f64::from((worst - UNKNOWN_PENALTY) as f32)
+            } else {
+                worst - UNKNOWN_PENALTY
+            },
+            rounds: as_sentencepiece,
+        })
     }
 }
 
@@ -209,8 +243,11 @@ impl Encoder for SentencePiece {
                     symbols.append(&mut line);
                 }
             }
-            Cut::Unigram { prefixes, scores, unknown_score } => {
-                symbols = viterbi(&text, prefixes, scores, *unknown_score);
+            Cut::Unigram { prefixes, scores, unknown_score, rounds } => {
+                symbols = match rounds {
+                    true => viterbi(&text, prefixes, scores, *unknown_score, |sum| f64::from(sum as f32)),
+                    false => viterbi(&text, prefixes, scores, *unknown_score, |sum| sum),
+                };
             }
         }
         self.emit(fragment, &text, &origin, &symbols, tokens)
@@ -279,8 +316,14 @@ fn parts(text: &str, cut: impl Fn(char, char) -> bool) -> impl Iterator<Item = R
     })
 }
 
-/// The sequence of pieces with the highest sum of scores; sums in f64.
-fn viterbi(text: &str, prefixes: &Prefixes, scores: &[f32], unknown_score: f64) -> Vec<Symbol> {
+/// The sequence of pieces with the highest sum of scores. Sums are made in f64; `stored` is what is kept of one.
+fn viterbi(
+    text: &str,
+    prefixes: &Prefixes,
+    scores: &[f32],
+    unknown_score: f64,
+    stored: impl Fn(f64) -> f64,
+) -> Vec<Symbol> {
     #[derive(Clone, Copy)]
     struct Best {
         score: f64,
@@ -296,14 +339,15 @@ fn viterbi(text: &str, prefixes: &Prefixes, scores: &[f32], unknown_score: f64) 
         prefixes.each_prefix(&text.as_bytes()[start..], |length, id| {
             single |= length == character.len_utf8();
             let reached = &mut best[start + length];
-            let sum = score + f64::from(scores[id as usize]);
+            let sum = stored(score + f64::from(scores[id as usize]));
             if sum > reached.score {
                 *reached = Best { score: sum, start: start as u32, id };
             }
         });
         let reached = &mut best[start + character.len_utf8()];
-        if !single && score + unknown_score > reached.score {
-            *reached = Best { score: score + unknown_score, start: start as u32, id: NO_TOKEN };
+        let sum = stored(score + unknown_score);
+        if !single && sum > reached.score {
+            *reached = Best { score: sum, start: start as u32, id: NO_TOKEN };
         }
     }
     let mut symbols = vec![];

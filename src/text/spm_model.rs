@@ -22,7 +22,7 @@ impl Tokenizer {
 }
 
 fn read(bytes: &[u8]) -> Result<GgufVocab, String> {
-    let mut vocab = GgufVocab::default();
+    let mut vocab = GgufVocab { as_sentencepiece: true, ..GgufVocab::default() };
     let mut model_type = 1;
     // Ids that the file leaves out have these values.
     let (mut unk, mut bos, mut eos, mut pad) = (0, 1, 2, -1);

@@ -1,22 +1,78 @@
 //! tiktoken rank files: a line per token, its bytes in base64 and its rank, which is its id.
 
-use std::collections::HashMap;
-
 use crate::error::{Error, Result};
 use crate::text::byte_bpe::{ByteBpe, piece_of};
 use crate::text::companions::ids_by_name;
 use crate::text::decode::Spelling;
+use crate::text::hash::Table;
 use crate::text::pieces::{Class, Pieces};
 use crate::text::pre::PreTokenizer;
 use crate::text::tokenizer::{Kind, Parts, Tokenizer};
 
+/// A vocabulary that is known by the number of its ranks: the file itself does not say what it is.
+struct Known {
+    n_ranks: usize,
+    pre: &'static str,
+    /// Names and ids that the models' programs add.
+    specials: &'static [(&'static str, u32)],
+}
+
+const KNOWN: &[Known] = &[
+    Known { n_ranks: 50_256, pre: "gpt-2", specials: &[("<|endoftext|>", 50_256)] },
+    Known {
+        n_ranks: 100_256,
+        pre: "cl100k",
+        specials: &[
+            ("<|endoftext|>", 100_257),
+            ("<|fim_prefix|>", 100_258),
+            ("<|fim_middle|>", 100_259),
+            ("<|fim_suffix|>", 100_260),
+            ("<|endofprompt|>", 100_276),
+        ],
+    },
+    Known {
+        n_ranks: 199_998,
+        pre: "o200k",
+        specials: &[("<|endoftext|>", 199_999), ("<|endofprompt|>", 200_018)],
+    },
+    Known {
+        n_ranks: 151_643,
+        pre: "qwen2",
+        specials: &[("<|endoftext|>", 151_643), ("<|im_start|>", 151_644), ("<|im_end|>", 151_645)],
+    },
+    Known {
+        n_ranks: 128_000,
+        pre: "llama-bpe",
+        specials: &[
+            ("<|begin_of_text|>", 128_000),
+            ("<|end_of_text|>", 128_001),
+            ("<|start_header_id|>", 128_006),
+            ("<|end_header_id|>", 128_007),
+            ("<|eom_id|>", 128_008),
+            ("<|eot_id|>", 128_009),
+            ("<|python_tag|>", 128_010),
+        ],
+    },
+    Known { n_ranks: 200_000, pre: "llama4", specials: &[] },
+];
+
 impl Tokenizer {
+    /// Reads a rank file of a known vocabulary: GPT-2, cl100k, o200k, Qwen, Llama 3 and 4.
+    pub fn from_ranks(bytes: &[u8], file: &str) -> Result<Tokenizer> {
+        let n_ranks = bytes.split(|&b| b == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        match KNOWN.iter().find(|known| known.n_ranks == n_ranks) {
+            Some(known) => Tokenizer::from_tiktoken(bytes, file, known.pre, known.specials),
+            // A file of another size may be a part of one, or somebody's own.
+            None => Tokenizer::from_tiktoken(bytes, file, "gpt-2", &[]),
+        }
+    }
+
     /// Reads a rank file. It says nothing of the pre-tokenizer (`gpt-2`, `cl100k`, `o200k`, `qwen2`, ...) nor
     /// of the special tokens, which have ids of their own.
     pub fn from_tiktoken(bytes: &[u8], file: &str, pre: &str, specials: &[(&str, u32)]) -> Result<Tokenizer> {
         let pre = PreTokenizer::named(pre)?;
         let text = std::str::from_utf8(bytes).map_err(|error| Error::file(file, error.to_string()))?;
-        let mut ranks: HashMap<Box<[u8]>, u32> = HashMap::new();
+        let mut ranks: Table<Box<[u8]>, u32> = Table::default();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let entry = line.split_once(' ').and_then(|(bytes, rank)| {
                 Some((base64(bytes).filter(|b| !b.is_empty())?, rank.trim().parse::<u32>().ok()?))

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::text::decode::{Decode, DecodeStream, Spelling};
 use crate::text::pieces::{Class, Pieces};
 use crate::text::prefixes::Prefixes;
@@ -27,6 +27,21 @@ pub enum Kind {
     Words,
     Characters,
     Bytes,
+}
+
+impl Kind {
+    /// The kind in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::ByteBpe => "byte-level BPE",
+            Kind::SentencePieceBpe => "SentencePiece BPE",
+            Kind::Unigram => "Unigram",
+            Kind::WordPiece => "WordPiece",
+            Kind::Words => "words",
+            Kind::Characters => "characters",
+            Kind::Bytes => "bytes",
+        }
+    }
 }
 
 /// How to encode. The default adds what the file says (bos, eos, `[CLS]`, `[SEP]`) and takes the names of
@@ -129,10 +144,18 @@ const END_PIECES: &[&str] = &[
 
 impl Parts {
     pub fn build(self) -> Tokenizer {
-        let found = |class| matches!(class, Class::Control | Class::UserDefined | Class::Unknown);
+        // Unigram models have tokens such as `▁<extra_id_0>`: it is the encoder that sees `▁` for a blank.
+        let found = |text: &str, class| match class {
+            Class::Control | Class::Unknown => true,
+            Class::UserDefined => self.kind != Kind::Unigram || !text.contains('▁'),
+            _ => false,
+        };
         let specials = match self.cuts_specials {
             true => Prefixes::new(
-                self.pieces.iter().filter(|(.., c)| found(*c)).map(|(id, text, _)| (text.as_bytes(), id)),
+                self.pieces
+                    .iter()
+                    .filter(|(_, text, c)| found(text, *c))
+                    .map(|(id, text, _)| (text.as_bytes(), id)),
             ),
             false => Prefixes::default(),
         };
@@ -340,7 +363,7 @@ impl std::fmt::Debug for Tokenizer {
 /// Runs code of the `tokenizers` crate, which panics on some inputs that its own checks miss.
 pub(super) fn guarded<T>(what: &str, run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(|error| Error::Text(format!("{what}: {error}"))),
+        Ok(result) => result.map_err(|error| Error::Text(shortened(format!("{what}: {error}")))),
         Err(panic) => {
             let message = panic
                 .downcast_ref::<String>()

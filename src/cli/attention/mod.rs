@@ -109,7 +109,7 @@ impl Attention {
             )));
         }
         let title = format!("Attention of {}", self.model.rsplit('/').next().unwrap_or(&self.model));
-        common::write_file(output, page::page(&title, &text, &parts).as_bytes())?;
+        common::write_whole(output, page::page(&title, &text, &parts).as_bytes())?;
         eprintln!("wrote {}", output.display());
         Ok(ExitCode::SUCCESS)
     }
