@@ -9,6 +9,7 @@ mod beam;
 mod encode;
 mod generate;
 mod kv_pool;
+mod measure;
 mod memory;
 mod pace;
 mod pages;

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
+use super::host::{Host, HostSpan};
 use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
 
@@ -34,6 +36,7 @@ struct Shared {
     failure: Arc<Mutex<Option<Error>>>,
     pipelines: Mutex<HashMap<u64, Arc<Pipeline>>>,
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
+    host: Mutex<Host>,
 }
 
 impl Gpu {
@@ -128,7 +131,9 @@ impl Gpu {
     }
 
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let start = Instant::now();
         let polled = self.shared.device.poll(how);
+        self.note(HostSpan::Wait, start, 0);
         self.check()?;
         match polled {
             // Who waits for a time looks whether it was enough.
@@ -139,6 +144,16 @@ impl Gpu {
 
     pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<u64, Arc<Pipeline>>> {
         lock(&self.shared.pipelines)
+    }
+
+    pub(super) fn host(&self) -> MutexGuard<'_, Host> {
+        lock(&self.shared.host)
+    }
+
+    /// Bytes of device memory in use, and reserved for more, where the backend counts them.
+    pub fn memory_bytes(&self) -> Option<(u64, u64)> {
+        let report = self.shared.device.generate_allocator_report()?;
+        Some((report.total_allocated_bytes, report.total_reserved_bytes))
     }
 
     pub(super) fn validate(&self) -> bool {
@@ -242,6 +257,7 @@ fn wrap(
         failure,
         pipelines: Mutex::default(),
         cache,
+        host: Mutex::default(),
     };
     Gpu { shared: Arc::new(shared) }
 }

@@ -5,14 +5,18 @@
 
 mod adapter;
 mod buffer;
+mod clock;
 mod device;
+mod host;
 mod pipeline;
 mod plan;
 mod profile;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
+pub use clock::{Clock, cpu_seconds, process_age};
 pub use device::{Gpu, Options};
+pub use host::{HostSpan, HostWork, Span};
 pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
 pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};

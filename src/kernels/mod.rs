@@ -14,6 +14,7 @@ mod glu;
 mod kv;
 mod layer_norm;
 mod matvec;
+pub mod measure;
 mod next_token;
 mod nll;
 mod peak_fma;

@@ -180,18 +180,27 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Model> {
-        let weights = Weights::open(path.as_ref())?;
-        let config = Config::of(&weights);
+        Model::from_weights(gpu, &Weights::open(path.as_ref())?, options, progress)
+    }
+
+    /// As [`Model::load`], from files that are open, or from weights that are made up.
+    pub fn from_weights(
+        gpu: &Gpu,
+        weights: &Weights,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Model> {
+        let config = Config::of(weights);
         let architecture = arch::of(&config)?;
         let mut decoder = (architecture.describe)(&config)?;
-        let tokenizer = match vocab::tokenizer(&weights) {
+        let tokenizer = match vocab::tokenizer(weights) {
             Ok(tokenizer) => Some(Arc::new(tokenizer)),
             Err(_) if options.tokenizer_optional => None,
             Err(error) => return Err(error),
         };
         let mut loader = Loader {
             gpu,
-            finder: Finder { weights: &weights, names: architecture.hub_names, prefix: "" },
+            finder: Finder { weights, names: architecture.hub_names, prefix: "" },
             architecture,
             layout: (architecture.qkv)(&config),
             transposed: architecture.transposed && config.is_hub(),
@@ -218,7 +227,7 @@ impl Model {
         Ok(Model {
             gpu: gpu.clone(),
             title: architecture.title,
-            path: path.as_ref().to_owned(),
+            path: weights.path().to_owned(),
             decoder,
             tensors,
             encoder,
