@@ -43,6 +43,7 @@ const COMMANDS: &[&str] = &[
     "score",
     "logits",
     "bench",
+    "tune",
     "inspect",
     "diff",
     "doctor",

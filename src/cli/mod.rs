@@ -21,6 +21,7 @@ mod run;
 mod score;
 mod store;
 mod tokenize;
+mod tune;
 mod vectors;
 mod verify;
 
@@ -76,6 +77,8 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Measures tokens per second, or the kernels.
     Bench(bench::Bench),
+    /// Chooses the fastest kernels for a model on this device.
+    Tune(tune::Tune),
     /// What is in a model file, and what it needs to run.
     Inspect(inspect::Inspect),
     /// Compares each dispatch of a forward pass with its CPU twin.
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Doctor(command) => command.run(),

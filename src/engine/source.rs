@@ -105,7 +105,7 @@ impl Source {
         let bucket = [16, 64, 256].into_iter().find(|&n| ids.len() <= n && n <= self.context);
         let bucket = bucket.unwrap_or(self.context);
         if !self.programs.contains_key(&bucket) {
-            let mut g = Graph::new(model.gpu.caps());
+            let mut g = Graph::on(&model.gpu);
             let (encoder, _) = model.encoder.as_ref().expect("the source was made for one");
             let mut step = self.memory.step(&mut g, encoder, bucket, 1);
             step.cross = Some(self.cross(&mut g, &step));

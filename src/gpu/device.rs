@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
 use super::host::{Host, HostSpan};
 use super::pipeline::Pipeline;
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 
 /// How to open a device.
@@ -16,7 +17,8 @@ pub struct Options {
     pub adapter: AdapterChoice,
     /// Every check of wgpu and of the driver's validation layers, bounds checks in shaders.
     pub validate: bool,
-    /// Where compiled pipelines are kept between runs, on backends that have such a cache.
+    /// Where compiled pipelines are kept between runs, on backends that have such a cache, and what was
+    /// measured of kernels.
     pub pipeline_cache: Option<PathBuf>,
 }
 
@@ -37,6 +39,8 @@ struct Shared {
     pipelines: Mutex<HashMap<u64, Arc<Pipeline>>>,
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
     host: Mutex<Host>,
+    tuning: Mutex<Option<Arc<Tuning>>>,
+    cache_folder: Option<PathBuf>,
 }
 
 impl Gpu {
@@ -150,6 +154,14 @@ impl Gpu {
         lock(&self.shared.host)
     }
 
+    pub(super) fn tuning_slot(&self) -> &Mutex<Option<Arc<Tuning>>> {
+        &self.shared.tuning
+    }
+
+    pub(super) fn cache_folder(&self) -> Option<&PathBuf> {
+        self.shared.cache_folder.as_ref()
+    }
+
     /// Bytes of device memory in use, and reserved for more, where the backend counts them.
     pub fn memory_bytes(&self) -> Option<(u64, u64)> {
         let report = self.shared.device.generate_allocator_report()?;
@@ -258,6 +270,8 @@ fn wrap(
         pipelines: Mutex::default(),
         cache,
         host: Mutex::default(),
+        tuning: Mutex::default(),
+        cache_folder: options.pipeline_cache.clone(),
     };
     Gpu { shared: Arc::new(shared) }
 }

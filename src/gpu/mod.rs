@@ -11,6 +11,7 @@ mod host;
 mod pipeline;
 mod plan;
 mod profile;
+mod tuning;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
@@ -20,6 +21,7 @@ pub use host::{HostSpan, HostWork, Span};
 pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
 pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};
+pub use tuning::{Choice, Tuning, fnv};
 
 pub use wgpu::{AdapterInfo, Device, Queue};
 

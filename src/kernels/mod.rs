@@ -28,10 +28,11 @@ mod sample_threshold;
 mod sampling;
 mod soft_cap;
 mod softmax;
+mod tune;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Pattern, attention};
-pub use check::{Report, check};
+pub use check::{Report, check, check_with};
 pub use embed::embed;
 pub use expert_capacity::expert_capacity;
 pub use experts::{expert_down, expert_up};
@@ -50,6 +51,7 @@ pub use route::{Routes, route};
 pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
+pub use tune::{Product, ProductKind, Tuned, check_shapes, load_tuning, shaders_hash, tune};
 
 use crate::graph::Kernel;
 

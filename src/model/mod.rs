@@ -7,6 +7,7 @@ mod decoder;
 mod forward;
 mod load;
 mod names;
+mod products;
 mod quantise;
 mod relative;
 mod rotary;
@@ -19,6 +20,7 @@ pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
     Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
 };
+pub use products::products;
 pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;
 pub use vocab::{open_tokenizer, tokenizer};

@@ -40,7 +40,7 @@ impl VectorTable {
         let row = |i: usize| &bytes[4 * width * i..4 * width * (i + 1)];
         let weight = PackedWeight::upload(gpu, "vectors", format::by_name("F32")?, n, width, &row)?;
         let query = gpu.buffer("query", 4 * width as u64)?;
-        let mut g = Graph::new(gpu.caps());
+        let mut g = Graph::on(gpu);
         let x = g.external("query", 1, width, Dtype::F32, Binding::Device(query.whole()));
         let scores = linear(&mut g, x, &weight, None, Epilogue::Store)?;
         g.keep(scores);

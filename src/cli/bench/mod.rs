@@ -43,7 +43,7 @@ Shares: of decode, the bytes of weights and of keys and values that a step reads
 read and write; of prompts, the operations per second over those of the best matrix product measured alone. On
 software devices, rates are per second of CPU time, and idle is what is left of all cores' time.
 
-JSON: {schema, adapter, software, model, weight_bytes, load_seconds, compile: {pipelines, seconds},
+JSON: {schema, adapter, software, cores, model, weight_bytes, load_seconds, compile: {pipelines, seconds},
        rates: {copy_bytes_per_second, product, product_operations_per_second, operations_per_second},
        dispatches_per_token, dispatches_per_layer,
        tests: [{name, n_prompt, n_gen, n_depth, n_batch, avg_ts, stddev_ts, samples_ts, bytes_per_second,
@@ -153,6 +153,7 @@ impl Bench {
             "schema": SCHEMA,
             "adapter": gpu.adapter().to_string(),
             "software": gpu.caps().software(),
+            "cores": std::thread::available_parallelism().map_or(1, usize::from),
             "model": name,
             "weight_bytes": engine.model().weight_bytes,
             "load_seconds": load_seconds,
