@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
+use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs, Startup};
 use super::meter;
 use crate::engine::{Beam, BeamOptions, Engine, Finish, GenerateOptions, Stats};
 use crate::error::{Error, Result};
@@ -24,7 +24,8 @@ use crate::text::{ChatOptions, ChatTemplate, Decode, Encode, Message, Tokenizer}
   aquatint run smollm2-135m \"Hello\" --json
 
 JSON: {prompt_ids, ids, text, finish: stop|length|context, seed,
-       timings: {load_seconds, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
+       timings: {load_seconds, start: {process, device, map, tokenizer, weights, pack, upload, compile, prepare,
+                 prompt, first_token}, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
                  cpu_seconds_per_token, peak_resident_bytes}}")]
 pub struct Run {
     /// [MODEL] PROMPT: a model by name or path (default smollm2-135m), and a prompt (- for stdin).
@@ -54,6 +55,9 @@ pub struct Run {
     engine: EngineArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Prints what the time to the first token was spent on.
+    #[arg(long, short)]
+    verbose: bool,
     /// Prints one JSON object when done.
     #[arg(long)]
     json: bool,
@@ -73,7 +77,8 @@ impl Run {
         let prompt = common::text_or_file(Some(prompt), None)?;
         let sampling = self.sampling.sampling()?;
         let n_slots = self.beams.unwrap_or(1);
-        let (mut engine, load_seconds) = common::engine_for(model, &self.device, &self.engine, n_slots)?;
+        let (mut engine, startup) = common::engine_timed(model, &self.device, &self.engine, n_slots)?;
+        let load_seconds = startup.load;
         let tokenizer = engine.model().tokenizer()?.clone();
         let ids = if engine.model().encoder.is_some() {
             tokenizer.encode(prompt.trim_end(), Encode { special: false, bos: None, eos: None })?
@@ -111,6 +116,7 @@ impl Run {
                 "seed": sampling.seed,
                 "timings": {
                     "load_seconds": load_seconds,
+                    "start": start_json(&engine, &startup, first),
                     "first_token_seconds": first,
                     "prompt_tokens_per_second": ids.len() as f64 / first.max(1e-9),
                     "tokens_per_second": stats.tokens_per_second(),
@@ -120,6 +126,9 @@ impl Run {
             }))?;
         } else {
             common::print_line("")?;
+            if self.verbose {
+                print_start(&engine, &startup, first);
+            }
             eprintln!(
                 "[{} tokens, {:.1} tokens/s; prompt of {} tokens; first token after {first:.2} s; loaded in {load_seconds:.2} s{}{}; {}]",
                 stats.n_generated,
@@ -169,6 +178,49 @@ impl Run {
             rest: start.elapsed(),
         };
         Ok(Answer { text, ids: best.ids, finish: best.finish, stats })
+    }
+}
+
+/// Seconds of each part of the start, from the start of the process to the first token. Packing, uploading
+/// and compiling go on at the same time; `prepare` is what was left of compiling when the prompt came.
+fn start_json(engine: &Engine, startup: &Startup, first: f64) -> Value {
+    let times = engine.model().times;
+    let (compile, prepare) = engine.prepare_seconds();
+    let prepare = prepare.min(first);
+    json!({
+        "process": startup.process,
+        "device": startup.device,
+        "map": startup.map,
+        "load": startup.load,
+        "tokenizer": times.tokenizer,
+        "weights": times.weights,
+        "pack": times.pack,
+        "upload": times.upload,
+        "compile": compile,
+        "prepare": prepare,
+        "prompt": first - prepare,
+        "first_token": startup.process + startup.device + startup.map + startup.load + first,
+    })
+}
+
+fn print_start(engine: &Engine, startup: &Startup, first: f64) {
+    let parts = start_json(engine, startup, first);
+    let (n_pipelines, cpu) = engine.gpu().compile_stats();
+    let names = [
+        ("process", "start of the process".to_owned()),
+        ("device", "driver and device".to_owned()),
+        ("map", "mapping the file, reading its header".to_owned()),
+        ("load", "loading, of which at the same time:".to_owned()),
+        ("tokenizer", "  tokenizer".to_owned()),
+        ("pack", "  reading and packing weights".to_owned()),
+        ("upload", "  uploading them".to_owned()),
+        ("compile", format!("  compiling {n_pipelines} pipelines ({cpu:.2} s on all threads)")),
+        ("prepare", "recording passes, compiling what is left".to_owned()),
+        ("prompt", "the prompt".to_owned()),
+        ("first_token", "from the start of the process to the first token".to_owned()),
+    ];
+    for (name, text) in names {
+        eprintln!("{:>8.3} s  {text}", parts[name].as_f64().unwrap_or(0.0));
     }
 }
 

@@ -9,6 +9,7 @@ mod beam;
 mod encode;
 mod generate;
 mod kv_pool;
+mod load;
 mod measure;
 mod memory;
 mod pace;
@@ -148,6 +149,9 @@ pub struct Engine {
     /// Events that came while somebody waited for another sequence.
     kept: Vec<Event>,
     pace: Pace,
+    /// See [`Engine::prepare_seconds`].
+    compile_seconds: f64,
+    prepare_seconds: f64,
 }
 
 impl Engine {
@@ -178,6 +182,8 @@ impl Engine {
             pace: Pace::new(options.chunk, model.gpu.caps().software()),
             model,
             options,
+            compile_seconds: 0.0,
+            prepare_seconds: 0.0,
         })
     }
 
@@ -516,12 +522,14 @@ impl Engine {
     fn prepare(&mut self, n_tokens: usize, n_outputs: usize, head: Head) -> Result<(usize, usize, Head)> {
         let key = (n_tokens, n_outputs.min(n_tokens), head);
         if !self.programs.contains_key(&key) {
+            let start = Instant::now();
             let mut g = Graph::on(&self.model.gpu);
             let mut step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
             step.cross = self.source.as_ref().map(|source| source.cross(&mut g, &step));
             let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
             let program = g.build(&self.model.gpu, &mut self.scratch)?;
             self.programs.insert(key, (program, pass));
+            self.prepare_seconds += start.elapsed().as_secs_f64();
         }
         Ok(key)
     }

@@ -12,6 +12,7 @@ mod pipeline;
 mod plan;
 mod profile;
 mod tuning;
+mod uploader;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
@@ -22,6 +23,7 @@ pub use pipeline::{BindingLayout, Pipeline, Reflection, Source};
 pub use plan::{Extent, Plan, Size, Sizes, Step, Submission};
 pub use profile::{Profile, StepTime};
 pub use tuning::{Choice, Tuning, fnv};
+pub use uploader::Uploader;
 
 pub use wgpu::{AdapterInfo, Device, Queue};
 

@@ -4,7 +4,6 @@
 //! block), the dispatches of each label are submitted together and timed by the clock.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use super::clock::Clock;
 use super::device::Gpu;
@@ -23,7 +22,7 @@ pub struct StepTime {
 pub struct Profile {
     pub steps: Vec<StepTime>,
     /// Whether each was timed by itself, on the device. Otherwise all of one label were timed together by
-    /// the clock, and each has an equal share.
+    /// the clock (on software devices, of CPU time), and each has an equal share.
     pub by_timestamps: bool,
 }
 
@@ -139,12 +138,12 @@ impl Gpu {
             let mut times = Vec::new();
             for _ in 0..REPEATS {
                 self.wait()?;
-                let start = Instant::now();
+                let clock = Clock::start(self);
                 let mut submission = self.begin();
                 submission.replay_steps(same.clone(), sizes);
                 submission.submit()?;
                 self.wait()?;
-                times.push(start.elapsed().as_secs_f64() / n as f64);
+                times.push(clock.seconds() / n as f64);
             }
             times.sort_by(f64::total_cmp);
             shares.insert(label, times[REPEATS / 2]);

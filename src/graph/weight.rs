@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::kernel::Inputs;
 use super::record::Binding;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Slice};
+use crate::gpu::{Caps, Gpu, Slice, Uploader};
 use crate::tensor::format::pack_rows;
 use crate::tensor::{Format, Shape};
 
@@ -43,17 +43,26 @@ impl PackedWeight {
         n_columns: usize,
         row: &RowSource<'a>,
     ) -> Result<PackedWeight> {
+        let uploader = Uploader::new(gpu)?;
+        let weight = PackedWeight::upload_with(gpu, &uploader, name, format, n_rows, n_columns, row);
+        uploader.finish()?;
+        weight
+    }
+
+    /// As [`PackedWeight::upload`], by a thread that goes on while the caller packs the next weight.
+    #[expect(clippy::too_many_arguments, reason = "those of `upload` and the thread")]
+    pub fn upload_with<'a>(
+        gpu: &Gpu,
+        uploader: &Uploader,
+        name: &str,
+        format: &'static Format,
+        n_rows: usize,
+        n_columns: usize,
+        row: &RowSource<'a>,
+    ) -> Result<PackedWeight> {
         let n_blocks = n_columns.div_ceil(32);
-        let caps = gpu.caps();
-        let limit = caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30);
-        let rows_max = rows_per_chunk(format, n_blocks, limit).ok_or_else(|| {
-            Error::tensor(
-                name,
-                format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"),
-            )
-        })?;
         let mut chunks = Vec::new();
-        for rows in split(n_rows.next_multiple_of(4), rows_max) {
+        for rows in chunk_rows(gpu.caps(), name, format, n_rows, n_columns)? {
             let mut planes = Vec::new();
             // Uploads in pieces of some groups, so that the host never holds a whole packed tensor.
             let piece_rows = rows_per_chunk(format, n_blocks, PIECE_BYTES).unwrap_or(4);
@@ -65,11 +74,10 @@ impl PackedWeight {
             for piece in split(rows.len(), piece_rows) {
                 let absolute = rows.start + piece.start..rows.start + piece.end;
                 let packed = pack(format, absolute, n_columns, n_rows, row)?;
-                for ((buffer, plane), words) in buffers.iter().zip(format.planes).zip(&packed) {
+                for ((buffer, plane), words) in buffers.iter().zip(format.planes).zip(packed) {
                     let offset = 4 * (piece.start / 4 * plane.group_words(n_blocks)) as u64;
-                    gpu.upload(buffer, offset, bytemuck::cast_slice(words))?;
+                    uploader.send(buffer, offset, words)?;
                 }
-                gpu.submit_uploads();
             }
             for (buffer, plane) in buffers.into_iter().zip(format.planes) {
                 let len = 4 * (rows.len() / 4 * plane.group_words(n_blocks)) as u64;
@@ -78,6 +86,27 @@ impl PackedWeight {
             chunks.push(WeightChunk { first_row: rows.start, n_rows: rows.len(), n_blocks, planes });
         }
         Ok(PackedWeight { name: name.to_owned(), format, n_rows, n_columns, chunks })
+    }
+
+    /// A weight without weights: as [`PackedWeight::upload`] would split it, to record launches with and
+    /// compile their kernels, but not to run them.
+    pub fn outline(
+        caps: &Caps,
+        name: &str,
+        format: &'static Format,
+        n_rows: usize,
+        n_columns: usize,
+    ) -> Result<PackedWeight> {
+        let nothing = Arc::new(Vec::new());
+        let planes: Vec<Binding> = format.planes.iter().map(|_| Binding::Host(nothing.clone())).collect();
+        let n_blocks = n_columns.div_ceil(32);
+        let chunks = chunk_rows(caps, name, format, n_rows, n_columns)?.map(|rows| WeightChunk {
+            first_row: rows.start,
+            n_rows: rows.len(),
+            n_blocks,
+            planes: planes.clone(),
+        });
+        Ok(PackedWeight { name: name.to_owned(), format, n_rows, n_columns, chunks: chunks.collect() })
     }
 
     /// A weight of random blocks, on the host, for tests.
@@ -107,6 +136,21 @@ impl PackedWeight {
         }
         Ok(PackedWeight { name: format.name.to_owned(), format, n_rows, n_columns, chunks })
     }
+}
+
+/// The rows of each chunk that a device's bindings can hold.
+fn chunk_rows(
+    caps: &Caps,
+    name: &str,
+    format: &Format,
+    n_rows: usize,
+    n_columns: usize,
+) -> Result<impl Iterator<Item = Range<usize>> + use<>> {
+    let limit = caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30);
+    let rows_max = rows_per_chunk(format, n_columns.div_ceil(32), limit).ok_or_else(|| {
+        Error::tensor(name, format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"))
+    })?;
+    Ok(split(n_rows.next_multiple_of(4), rows_max))
 }
 
 /// The host packs at most this many bytes ahead of the upload.

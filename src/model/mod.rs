@@ -18,7 +18,8 @@ pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, Experts, FeedForward, Norm, NormPlacement, QkNorm, Relative};
 pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
-    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
+    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, LoadTimes, Model, NormWeights, OutputHead, Tensors,
+    describe,
 };
 pub use products::products;
 pub use quantise::{requantise, target as quantise_target};

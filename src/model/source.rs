@@ -39,6 +39,20 @@ impl Part<'_> {
         &self.bytes[at..at + self.row_bytes]
     }
 
+    /// As many rows in another format, but for what they hold.
+    pub fn outline(&self, to: &'static Format) -> Part<'static> {
+        Part {
+            name: self.name.clone(),
+            format: to,
+            n_columns: self.n_columns,
+            bytes: Cow::Borrowed(&[]),
+            row_bytes: 0,
+            unit: 0,
+            order: vec![0; self.n_rows()],
+            file_bytes: self.file_bytes,
+        }
+    }
+
     /// The same rows in another format.
     pub fn requantised(&self, to: &'static Format) -> Result<Part<'static>> {
         let rows: Vec<u8> = (0..self.n_rows()).flat_map(|i| self.row(i)).copied().collect();

@@ -178,6 +178,7 @@ pub fn kernels(engine: &mut Engine, tests: &[Test]) -> Result<(Vec<Value>, &'sta
         let profile = engine.profile(n_tokens, depth)?;
         by = match profile.by_timestamps {
             true => "by timestamps",
+            false if engine.gpu().caps().software() => "all dispatches of a kind together, in CPU time",
             false => "all dispatches of a kind together, by the clock",
         };
         let n_context = (depth + n_tokens) as u32;

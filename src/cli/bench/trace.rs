@@ -55,7 +55,7 @@ pub fn take(engine: &mut Engine) -> Result<String> {
         true => ("device: one step by itself", "timestamps after each dispatch"),
         false => (
             "device: one step, equal shares of each kind",
-            "a software driver: all dispatches of a kind were timed together by the clock",
+            "no timestamps on this driver: all dispatches of a kind were timed together, on software in CPU time",
         ),
     };
     events.push(name("process_name", DEVICE, 0, title));

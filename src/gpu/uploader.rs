@@ -1,0 +1,67 @@
+//! Uploads on a thread of its own, so that the next piece is made meanwhile.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::buffer::Buffer;
+use super::device::Gpu;
+use crate::error::{Error, Result};
+
+/// Pieces that may wait for the thread.
+const QUEUE_LEN: usize = 2;
+
+/// The most that may wait in the driver.
+const PENDING_MAX: u64 = 32 << 20;
+
+struct Piece {
+    buffer: Buffer,
+    offset: u64,
+    words: Vec<u32>,
+}
+
+/// A thread that uploads what it is given, in order.
+pub struct Uploader {
+    sender: SyncSender<Piece>,
+    thread: JoinHandle<Result<f64>>,
+}
+
+impl Uploader {
+    pub fn new(gpu: &Gpu) -> Result<Uploader> {
+        let (sender, receiver) = sync_channel::<Piece>(QUEUE_LEN);
+        let gpu = gpu.clone();
+        let upload = move || {
+            let mut seconds = 0.0;
+            let mut pending = 0;
+            while let Ok(piece) = receiver.recv() {
+                let start = Instant::now();
+                let bytes: &[u8] = bytemuck::cast_slice(&piece.words);
+                gpu.upload(&piece.buffer, piece.offset, bytes)?;
+                gpu.submit_uploads();
+                pending += bytes.len() as u64;
+                if pending >= PENDING_MAX {
+                    gpu.flush_uploads()?;
+                    pending = 0;
+                }
+                seconds += start.elapsed().as_secs_f64();
+            }
+            Ok(seconds)
+        };
+        let thread = std::thread::Builder::new().name("aquatint-upload".into()).spawn(upload);
+        let thread = thread.map_err(|error| Error::Gpu(format!("cannot start a thread: {error}")))?;
+        Ok(Uploader { sender, thread })
+    }
+
+    /// Hands over words for a buffer, at an offset in bytes. Waits while too many pieces are ahead.
+    pub fn send(&self, buffer: &Buffer, offset: u64, words: Vec<u32>) -> Result<()> {
+        let piece = Piece { buffer: buffer.clone(), offset, words };
+        // The thread ends early only by an error, which `finish` returns.
+        self.sender.send(piece).map_err(|_| Error::Gpu("the upload has failed".into()))
+    }
+
+    /// Waits until all is with the driver. Returns the seconds that the thread was at work.
+    pub fn finish(self) -> Result<f64> {
+        drop(self.sender);
+        self.thread.join().map_err(|_| Error::Gpu("the driver failed during an upload".into()))?
+    }
+}
