@@ -7,13 +7,21 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::common::{self, DeviceArgs, EngineArgs};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions};
 use crate::error::Result;
+use crate::gpu::Tuning;
 use crate::kernels;
 use crate::model::products;
 
+/// Rounds of whole passes by the tables and by the choices.
+const N_ROUNDS: usize = 5;
+
+/// Whole passes must be this much faster for choices to be kept.
+const PASS_GAIN_MIN: f64 = 1.005;
+
 /// Measures the ways to compute a model's matrix products on this device and keeps the fastest for later runs.
-/// Each is checked against its CPU twin before it counts.
+/// Each is checked against its CPU twin before
+/// it counts, and kept only where whole passes are faster with it.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   aquatint tune
@@ -23,7 +31,8 @@ use crate::model::products;
 The choices are kept for this adapter, its driver and this version's shaders, in the cache folder.
 
 JSON: {adapter, file, choices: [{product, variant, table, seconds, table_seconds, speedup,
-                                 refused: [{variant, why}]}]}")]
+                                 refused: [{variant, why}]}],
+       passes: [{tokens, choices, speedup, kept}], kept}")]
 pub struct Tune {
     /// Model by name or path, whose shapes are measured.
     #[arg(default_value = crate::store::DEFAULT)]
@@ -93,23 +102,74 @@ impl Tune {
                 "seconds": found.choice.seconds, "table_seconds": found.choice.table_seconds,
                 "speedup": speedup, "refused": refused,
             }));
-            tuning.choices.insert(found.key, found.choice);
-            // Kept at once, so that an interrupted run has what it measured.
-            if let Some(path) = gpu.tuning_path() {
-                tuning.write(&path)?;
+            if found.choice.variant != found.table_variant {
+                tuning.choices.insert(found.key, found.choice);
+            } else {
+                tuning.choices.remove(&found.key);
             }
         }
         bar.finish_and_clear();
+        let passes = self.keep_what_helps(&engine, &mut tuning)?;
+        if let Some(path) = gpu.tuning_path() {
+            tuning.write(&path)?;
+        }
         gpu.save_pipeline_cache()?;
         let file = gpu.tuning_path();
         if self.json {
             common::print_json(&json!({
-                "adapter": gpu.adapter().to_string(), "file": file, "choices": rows,
+                "adapter": gpu.adapter().to_string(), "file": file, "choices": rows, "passes": passes,
+                "kept": tuning.choices.len(),
             }))?;
         } else if let Some(file) = file {
-            eprintln!("kept in {}", file.display());
+            eprintln!("{} choices kept in {}", tuning.choices.len(), file.display());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Runs whole passes by the tables and by the choices in turn, and forgets the choices for numbers of
+    /// tokens where these are not faster: what wins alone may not win among others.
+    fn keep_what_helps(&self, engine: &Engine, tuning: &mut Tuning) -> Result<Vec<Value>> {
+        let gpu = engine.gpu();
+        let model = engine.model();
+        let options = EngineOptions { context: 2 * engine.options().chunk, ..engine.options().clone() };
+        let plain = Tuning { choices: Default::default(), ..tuning.clone() };
+        let mut rows = Vec::new();
+        let mut engines = Vec::new();
+        for tuning in [&plain, &*tuning] {
+            gpu.set_tuning(tuning.clone());
+            let mut engine = Engine::new(model.clone(), options.clone())?;
+            for n_tokens in engine.buckets() {
+                engine.launches(n_tokens)?;
+            }
+            engines.push(engine);
+        }
+        for n_tokens in engine.buckets() {
+            let of_bucket = format!(" x {n_tokens} ");
+            let n_choices = tuning.choices.keys().filter(|key| key.contains(&of_bucket)).count();
+            if n_choices == 0 {
+                continue;
+            }
+            let mut ratios = Vec::new();
+            for _ in 0..N_ROUNDS {
+                let seconds = engines.iter_mut().map(|engine| engine.pass_seconds(n_tokens, 0));
+                let seconds = seconds.collect::<Result<Vec<f64>>>()?;
+                ratios.push(seconds[0] / seconds[1]);
+            }
+            ratios.sort_by(f64::total_cmp);
+            let ratio = ratios[N_ROUNDS / 2];
+            let kept = ratio >= PASS_GAIN_MIN;
+            if !kept {
+                tuning.choices.retain(|key, _| !key.contains(&of_bucket));
+            }
+            if !self.json {
+                common::print_line(&format!(
+                    "a pass over {n_tokens} tokens with {n_choices} choices: {ratio:.3}x as fast, {}",
+                    if kept { "kept" } else { "not kept" }
+                ))?;
+            }
+            rows.push(json!({ "tokens": n_tokens, "choices": n_choices, "speedup": ratio, "kept": kept }));
+        }
+        Ok(rows)
     }
 }
 

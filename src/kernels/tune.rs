@@ -4,7 +4,7 @@
 //! gives (so that results depend neither on the choice nor on the batch), and is clearly faster.
 
 use super::matvec::{self, Shape};
-use super::measure::{ONE, seconds_of};
+use super::measure::ONE;
 use super::{ALL, Activation, Epilogue};
 use crate::error::Result;
 use crate::gpu::{Choice, Gpu, Tuning, fnv};
@@ -14,8 +14,9 @@ use crate::tensor::Format;
 /// A candidate must be this much faster than the table's shape.
 const GAIN_MIN: f64 = 1.03;
 
-/// Seconds of one measurement.
-const SECONDS: f64 = 0.04;
+/// Seconds of one candidate in one round, and rounds.
+const SECONDS: f64 = 0.01;
+const N_ROUNDS: usize = 9;
 
 /// What a product does with its result, without the tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,21 +101,58 @@ pub fn tune(gpu: &Gpu, product: &Product, n_tokens: usize, dtype: Dtype) -> Resu
         }
         runs.push((shape, program));
     }
-    // One after another and again, so that a slow moment of the machine meets all of them.
-    let mut seconds = vec![Vec::new(); runs.len()];
-    for _ in 0..3 {
-        for ((_, program), seconds) in runs.iter().zip(&mut seconds) {
-            seconds.push(seconds_of(gpu, program, ONE, SECONDS)? / product.weights.len() as f64);
-        }
+    if runs.is_empty() {
+        return Ok(None);
     }
-    let best_of = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
-    let times: Vec<f64> = seconds.iter().map(best_of).collect();
-    let Some(&table_seconds) = times.first() else { return Ok(None) };
-    let best = (0..times.len()).min_by(|&a, &b| times[a].total_cmp(&times[b])).unwrap_or(0);
-    let best = if times[best] * GAIN_MIN < table_seconds { best } else { 0 };
-    let choice = Choice { variant: runs[best].0.variant(format), seconds: times[best], table_seconds };
+    let times = race(gpu, &runs)?;
+    let (best, _) = winner(&times);
+    let median_of = |i: usize| median(times[i].iter().copied()) / product.weights.len() as f64;
+    let choice = Choice {
+        variant: runs[best].0.variant(format),
+        seconds: median_of(best),
+        table_seconds: median_of(0),
+    };
     let table_variant = runs[0].0.variant(format);
     Ok(Some(Tuned { key, choice, table_variant, refused }))
+}
+
+/// Seconds of each program in each round. In a round all run one right after another, there and back by
+/// turns, so that what slows the machine slows all of them.
+fn race(gpu: &Gpu, runs: &[(Shape, Program)]) -> Result<Vec<Vec<f64>>> {
+    let once = gpu.seconds(&runs[0].1.plan, &ONE, 2)?;
+    let n = ((SECONDS / once.max(1e-9)) as usize).clamp(1, 500);
+    let mut times = vec![Vec::new(); runs.len()];
+    for round in 0..N_ROUNDS {
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for i in order {
+            times[i].push(gpu.seconds(&runs[i].1.plan, &ONE, n)?);
+        }
+    }
+    Ok(times)
+}
+
+/// The place of the fastest and how much faster than the first it is: by the median of its rounds' ratios,
+/// and only where it won all rounds but one.
+fn winner(times: &[Vec<f64>]) -> (usize, f64) {
+    let mut best = (0, 1.0);
+    for i in 1..times.len() {
+        let ratios: Vec<f64> = times[0].iter().zip(&times[i]).map(|(table, own)| table / own).collect();
+        let n_won = ratios.iter().filter(|ratio| **ratio > 1.0).count();
+        let ratio = median(ratios.iter().copied());
+        if n_won + 1 >= ratios.len() && ratio > best.1.max(GAIN_MIN) {
+            best = (i, ratio);
+        }
+    }
+    best
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// What is wrong with a shape on this device, by its twin, on a small product; `None` if nothing is.
@@ -217,5 +255,22 @@ impl ProductKind {
             ProductKind::Activate(_) => "activate",
             ProductKind::Gated(_) => "gated",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::winner;
+
+    #[test]
+    fn a_winner_wins_nearly_every_round_and_clearly() {
+        let table = vec![1.0, 2.0, 1.0, 4.0, 1.0];
+        let scaled = |by: f64| table.iter().map(|t| t * by).collect::<Vec<f64>>();
+        assert_eq!(winner(&[table.clone(), scaled(0.8), scaled(0.5)]).0, 2);
+        assert_eq!(winner(&[table.clone(), scaled(0.99)]).0, 0, "too little");
+        assert_eq!(winner(&[table.clone(), scaled(1.2)]).0, 0);
+        // Much faster in the median, slower in two rounds of five: chance.
+        assert_eq!(winner(&[table.clone(), vec![0.5, 1.0, 0.5, 5.0, 1.1]]).0, 0);
+        assert_eq!(winner(&[table]).0, 0);
     }
 }

@@ -163,3 +163,47 @@ fn tensors(size: &Size, format: &'static Format) -> Vec<(String, Shape, &'static
     }
     tensors
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::{Engine, EngineOptions};
+    use crate::gpu::{Gpu, Options};
+    use crate::model::{LoadOptions, Model, describe};
+
+    #[test]
+    fn made_up_models_compute_numbers_and_the_same_ones_again() {
+        let gpu = Gpu::open(&Options::default()).expect("an adapter");
+        let load = LoadOptions { tokenizer_optional: true, ..LoadOptions::default() };
+        let logits = |text: &str, seed| {
+            let weights = weights(text, seed).expect("a known size");
+            let model = Model::from_weights(&gpu, &weights, &load, &mut |_| {}).expect("a model");
+            let options = EngineOptions { context: 32, chunk: 8, ..EngineOptions::default() };
+            let mut engine = Engine::new(Arc::new(model), options).expect("an engine");
+            engine.logits(&[1, 2, 3], 1).expect("logits").remove(0)
+        };
+        for format in ["q8_0", "q4_1", "q4_k", "q2_k", "mxfp4"] {
+            let found = logits(&format!("llama-2m:{format}"), 1);
+            let largest =
+                found.iter().fold(0.0f32, |m, v| if v.is_finite() { m.max(v.abs()) } else { f32::NAN });
+            assert!(largest > 1e-3 && largest < 1e3, "{format}: the largest of the logits is {largest}");
+        }
+        assert_eq!(logits("llama-2m:q8_0", 1), logits("llama-2m:q8_0", 1));
+        assert_ne!(logits("llama-2m:q8_0", 1), logits("llama-2m:q8_0", 2));
+    }
+
+    #[test]
+    fn every_size_is_a_model_that_can_be_described() {
+        for size in SIZES {
+            let weights = weights(&format!("{}:q4_k", size.name), 1).expect("tensors of whole blocks");
+            let (_, decoder) = describe(&weights).expect("a description");
+            assert_eq!((decoder.n_layers, decoder.n_vocab), (size.n_layers as usize, size.n_vocab as usize));
+        }
+        let message = |text: &str| weights(text, 1).err().expect("no such size").to_string();
+        assert!(message("llama-9z:q4_k").contains("llama-135m"));
+        assert!(message("llama-135m").contains("ARCH-SIZE:FORMAT"));
+        assert!(message("llama-135m:q9").contains("not a weight format"));
+    }
+}
