@@ -256,8 +256,10 @@ pub fn engine_for(
 }
 
 /// Seconds of the parts of a start, up to an engine that is ready.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Startup {
+    /// When the command began.
+    pub since: Instant,
     /// From the start of the process to the command.
     pub process: f64,
     /// Driver, adapter, device.
@@ -275,6 +277,7 @@ pub fn engine_timed(
     args: &EngineArgs,
     n_slots: usize,
 ) -> Result<(Engine, Startup)> {
+    let since = Instant::now();
     let process = crate::gpu::process_age().unwrap_or_default().as_secs_f64();
     let path = resolve(model)?;
     let (gpu, device) = timed(|| device.open())?;
@@ -291,7 +294,7 @@ pub fn engine_timed(
     });
     bar.finish_and_clear();
     let (engine, load) = loaded?;
-    Ok((engine, Startup { process, device, map, load }))
+    Ok((engine, Startup { since, process, device, map, load }))
 }
 
 /// The result and the seconds it took.

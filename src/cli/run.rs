@@ -96,6 +96,7 @@ impl Run {
             stop: self.stop.clone(),
             ignore_end: self.ignore_end,
         };
+        let before = startup.process + startup.since.elapsed().as_secs_f64();
         let cpu = meter::cpu_seconds();
         let print = |text: &str| if self.json { Ok(()) } else { common::print(text) };
         let answer = match self.beams {
@@ -116,7 +117,7 @@ impl Run {
                 "seed": sampling.seed,
                 "timings": {
                     "load_seconds": load_seconds,
-                    "start": start_json(&engine, &startup, first),
+                    "start": start_json(&engine, &startup, before, first),
                     "first_token_seconds": first,
                     "prompt_tokens_per_second": ids.len() as f64 / first.max(1e-9),
                     "tokens_per_second": stats.tokens_per_second(),
@@ -127,7 +128,7 @@ impl Run {
         } else {
             common::print_line("")?;
             if self.verbose {
-                print_start(&engine, &startup, first);
+                print_start(&engine, &startup, before, first);
             }
             eprintln!(
                 "[{} tokens, {:.1} tokens/s; prompt of {} tokens; first token after {first:.2} s; loaded in {load_seconds:.2} s{}{}; {}]",
@@ -183,7 +184,8 @@ impl Run {
 
 /// Seconds of each part of the start, from the start of the process to the first token. Packing, uploading
 /// and compiling go on at the same time; `prepare` is what was left of compiling when the prompt came.
-fn start_json(engine: &Engine, startup: &Startup, first: f64) -> Value {
+/// `before`: from the start of the process until the prompt was given to the engine; `first`: from then on.
+fn start_json(engine: &Engine, startup: &Startup, before: f64, first: f64) -> Value {
     let times = engine.model().times;
     let (compile, prepare) = engine.prepare_seconds();
     let prepare = prepare.min(first);
@@ -199,12 +201,12 @@ fn start_json(engine: &Engine, startup: &Startup, first: f64) -> Value {
         "compile": compile,
         "prepare": prepare,
         "prompt": first - prepare,
-        "first_token": startup.process + startup.device + startup.map + startup.load + first,
+        "first_token": before + first,
     })
 }
 
-fn print_start(engine: &Engine, startup: &Startup, first: f64) {
-    let parts = start_json(engine, startup, first);
+fn print_start(engine: &Engine, startup: &Startup, before: f64, first: f64) {
+    let parts = start_json(engine, startup, before, first);
     let (n_pipelines, cpu) = engine.gpu().compile_stats();
     let names = [
         ("process", "start of the process".to_owned()),

@@ -22,6 +22,7 @@ struct Piece {
 
 /// A thread that uploads what it is given, in order.
 pub struct Uploader {
+    gpu: Gpu,
     sender: SyncSender<Piece>,
     thread: JoinHandle<Result<f64>>,
 }
@@ -29,6 +30,7 @@ pub struct Uploader {
 impl Uploader {
     pub fn new(gpu: &Gpu) -> Result<Uploader> {
         let (sender, receiver) = sync_channel::<Piece>(QUEUE_LEN);
+        let own = gpu.clone();
         let gpu = gpu.clone();
         let upload = move || {
             let mut seconds = 0.0;
@@ -49,14 +51,18 @@ impl Uploader {
         };
         let thread = std::thread::Builder::new().name("aquatint-upload".into()).spawn(upload);
         let thread = thread.map_err(|error| Error::Gpu(format!("cannot start a thread: {error}")))?;
-        Ok(Uploader { sender, thread })
+        Ok(Uploader { gpu: own, sender, thread })
     }
 
     /// Hands over words for a buffer, at an offset in bytes. Waits while too many pieces are ahead.
     pub fn send(&self, buffer: &Buffer, offset: u64, words: Vec<u32>) -> Result<()> {
         let piece = Piece { buffer: buffer.clone(), offset, words };
-        // The thread ends early only by an error, which `finish` returns.
-        self.sender.send(piece).map_err(|_| Error::Gpu("the upload has failed".into()))
+        if self.sender.send(piece).is_ok() {
+            return Ok(());
+        }
+        // The thread ends early only by an error of the device, which stays.
+        self.gpu.check()?;
+        Err(Error::Gpu("the upload has failed".into()))
     }
 
     /// Waits until all is with the driver. Returns the seconds that the thread was at work.

@@ -137,7 +137,7 @@ fn race(gpu: &Gpu, runs: &[(Shape, Program)]) -> Result<Vec<Vec<f64>>> {
 /// The place of the fastest and how much faster than the first it is: by the median of its rounds' ratios,
 /// and only where it won all rounds but one.
 fn winner(times: &[Vec<f64>]) -> (usize, f64) {
-    let mut best = (0, 1.0);
+    let mut best = (0, 1.0f64);
     for i in 1..times.len() {
         let ratios: Vec<f64> = times[0].iter().zip(&times[i]).map(|(table, own)| table / own).collect();
         let n_won = ratios.iter().filter(|ratio| **ratio > 1.0).count();
