@@ -132,7 +132,8 @@ impl Tune {
         let gpu = engine.gpu();
         let model = engine.model();
         let options = EngineOptions { context: 2 * engine.options().chunk, ..engine.options().clone() };
-        let plain = Tuning { choices: Default::default(), ..tuning.clone() };
+        let mut plain = tuning.clone();
+        plain.choices.clear();
         let mut rows = Vec::new();
         let mut engines = Vec::new();
         for tuning in [&plain, &*tuning] {
