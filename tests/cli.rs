@@ -44,6 +44,7 @@ const COMMANDS: &[&str] = &[
     "score",
     "logits",
     "bench",
+    "tune",
     "inspect",
     "diff",
     "doctor",
@@ -74,6 +75,49 @@ fn every_command_has_help_with_examples() {
             "{command}: {text}"
         );
     }
+}
+
+#[test]
+fn bench_reports_compares_and_draws() {
+    let folder = std::env::temp_dir().join(format!("aquatint-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (old, page, trace) = (file("old.json"), file("page.html"), file("trace.json"));
+    let tests = ["bench", "--synthetic", "llama-2m:q8_0", "-p", "8", "-n", "4", "-r", "2", "--json"];
+    let report = json(&[&tests[..], &["--html", &page, "--trace", &trace]].concat());
+    assert_eq!(report["schema"], "aquatint-bench-1");
+    let rows = report["tests"].as_array().expect("tests");
+    let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().unwrap_or("")).collect();
+    assert_eq!(names, ["pp8", "tg4"]);
+    for row in rows {
+        for field in ["avg_ts", "operations_per_second", "host_us_per_dispatch", "dispatches_per_step"] {
+            assert!(row[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {row}");
+        }
+    }
+    assert!(rows[1]["bandwidth_share"].as_f64().is_some_and(|share| share > 0.0 && share < 2.0));
+    assert!(rows[0]["product_share"].as_f64().is_some_and(|share| share > 0.0 && share < 3.0));
+    assert_eq!(rows[1]["submissions_per_step"], 1.0);
+    assert!(report["kernels"].as_array().is_some_and(|kernels| kernels.len() > 5));
+    let html = std::fs::read_to_string(&page).expect("the page was written");
+    assert!(html.contains("\"aquatint-bench-1\"") && html.ends_with("</html>\n"));
+    let trace: Value =
+        serde_json::from_str(&std::fs::read_to_string(&trace).expect("the trace was written")).expect("JSON");
+    let rows_of = |category: &str| {
+        let events = trace["traceEvents"].as_array().expect("events").iter();
+        events.filter(|event| event["cat"] == category).cloned().collect::<Vec<Value>>()
+    };
+    for name in ["record", "encode", "submit", "wait"] {
+        assert!(rows_of("host").iter().any(|event| event["name"] == name), "no {name}");
+    }
+    assert_eq!(rows_of("device").len() as u64, report["dispatches_per_token"].as_u64().expect("a count"));
+
+    std::fs::write(&old, report.to_string()).expect("a folder of our own");
+    let again = json(&[&tests[..], &["--compare", &old]].concat());
+    assert_eq!(again["compared"]["tests"].as_array().map(Vec::len), Some(2));
+    std::fs::write(&old, "{}").expect("a folder of our own");
+    refused(&[&tests[..], &["--compare", &old]].concat(), "expected what bench --json wrote");
+    refused(&["bench", "--synthetic", "llama-2m"], "ARCH-SIZE:FORMAT");
+    std::fs::remove_dir_all(&folder).expect("a folder of our own");
 }
 
 #[test]

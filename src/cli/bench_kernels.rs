@@ -1,23 +1,19 @@
 //! `aquatint bench kernels`: each kernel beside what the device was measured to reach.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::common::{self, DeviceArgs};
-use super::meter;
 use crate::error::Result;
-use crate::gpu::{Gpu, Size, Sizes, Slice};
-use crate::graph::{Dtype, Graph, Inputs, PackedWeight, Program, Rows, Scratch, Tensor};
+use crate::gpu::{Gpu, Size, Sizes};
+use crate::graph::{Dtype, Graph, Inputs, PackedWeight, Rows, Scratch, Tensor};
+use crate::kernels::measure::{ONE, best_arithmetic, copy_bandwidth, empty_dispatch, seconds_of};
 use crate::kernels::{self, Attention, Batch, Bias, Epilogue, Kv, PAGE, Pattern};
 use crate::tensor::{Format, format};
 
 /// Seconds that one measurement takes at least.
 const SECONDS_MIN: f64 = 0.15;
-
-/// The sizes of programs whose rows do not depend on them.
-const ONE: Sizes = Sizes { n_tokens: 1, n_outputs: 1, n_context: 1 };
 
 /// Positions of the sequences that attention is measured on.
 const CONTEXT: usize = 4096;
@@ -35,7 +31,7 @@ struct Row {
 pub fn run(device: &DeviceArgs, filter: &str, is_json: bool) -> Result<ExitCode> {
     let gpu = device.open()?;
     let bandwidth = copy_bandwidth(&gpu)?;
-    let arithmetic = best_arithmetic(&gpu)?;
+    let arithmetic = best_arithmetic(&gpu, SECONDS_MIN)?;
     if !is_json {
         if gpu.caps().software() {
             eprintln!("times are CPU seconds, all threads together; rates are per core");
@@ -44,7 +40,7 @@ pub fn run(device: &DeviceArgs, filter: &str, is_json: bool) -> Result<ExitCode>
             "copy {:.1} GB/s read and written, arithmetic {:.1} GFLOP/s, empty dispatch {:.1} us",
             bandwidth / 1e9,
             arithmetic / 1e9,
-            1e6 * empty_dispatch(&gpu)?,
+            1e6 * empty_dispatch(&gpu, SECONDS_MIN)?,
         ))?;
         common::print_line(&format!(
             "{:<44} {:>10} {:>9} {:>6} {:>10} {:>6}",
@@ -105,85 +101,9 @@ impl Bench {
         let mut graph = Graph::new(gpu.caps());
         (self.record)(&mut graph, &mut Inputs::new(1))?;
         let program = graph.build(gpu, &mut Scratch::default())?;
-        let seconds = seconds_of(gpu, &program, self.sizes)?;
+        let seconds = seconds_of(gpu, &program, self.sizes, SECONDS_MIN)?;
         Ok(Row { name: self.name.clone(), seconds, bytes: self.bytes, operations: self.operations })
     }
-}
-
-/// Seconds of one replay, by the median of several submissions of many.
-fn seconds_of(gpu: &Gpu, program: &Program, sizes: Sizes) -> Result<f64> {
-    let run = |n: usize| -> Result<f64> {
-        gpu.wait()?;
-        let clock = Clock::start(gpu);
-        let mut submission = gpu.begin();
-        for _ in 0..n {
-            submission.replay(&program.plan, &sizes);
-        }
-        submission.submit()?;
-        gpu.wait()?;
-        Ok(clock.seconds() / n as f64)
-    };
-    run(1)?;
-    let once = run(3)?;
-    let n = ((SECONDS_MIN / 5.0 / once) as usize).clamp(1, 2000);
-    let mut times = (0..5).map(|_| run(n)).collect::<Result<Vec<f64>>>()?;
-    times.sort_by(f64::total_cmp);
-    Ok(times[2])
-}
-
-/// Measures time: on a software device that of all CPUs, which other programs disturb less.
-struct Clock {
-    start: Instant,
-    cpu: Option<f64>,
-}
-
-impl Clock {
-    fn start(gpu: &Gpu) -> Clock {
-        let cpu = if gpu.caps().software() { meter::cpu_seconds() } else { None };
-        Clock { start: Instant::now(), cpu }
-    }
-
-    fn seconds(&self) -> f64 {
-        match self.cpu.zip(meter::cpu_seconds()) {
-            Some((start, end)) => end - start,
-            None => self.start.elapsed().as_secs_f64(),
-        }
-    }
-}
-
-fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
-    let len: u64 = if gpu.caps().software() { 64 << 20 } else { 512 << 20 };
-    let (from, to) = (gpu.buffer("copy from", len)?, gpu.buffer("copy to", len)?);
-    let from = Slice { buffer: from, offset: 0, len };
-    let mut best = f64::INFINITY;
-    for _ in 0..5 {
-        gpu.wait()?;
-        let clock = Clock::start(gpu);
-        let mut submission = gpu.begin();
-        for _ in 0..4 {
-            submission.copy(&from, &to, 0);
-        }
-        submission.submit()?;
-        gpu.wait()?;
-        best = best.min(clock.seconds());
-    }
-    // Each byte is read and written.
-    Ok(8.0 * len as f64 / best)
-}
-
-fn best_arithmetic(gpu: &Gpu) -> Result<f64> {
-    let mut graph = Graph::new(gpu.caps());
-    let (workgroups, rounds) = if gpu.caps().software() { (256, 2048) } else { (8192, 4096) };
-    let operations = kernels::peak_fma(&mut graph, workgroups, rounds)?;
-    let program = graph.build(gpu, &mut Scratch::default())?;
-    Ok(operations / seconds_of(gpu, &program, ONE)?)
-}
-
-fn empty_dispatch(gpu: &Gpu) -> Result<f64> {
-    let mut graph = Graph::new(gpu.caps());
-    kernels::peak_fma(&mut graph, 1, 1)?;
-    let program = graph.build(gpu, &mut Scratch::default())?;
-    seconds_of(gpu, &program, ONE)
 }
 
 fn cases(gpu: &Gpu) -> Vec<Bench> {

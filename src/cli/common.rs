@@ -286,15 +286,56 @@ pub fn engine_for(
     args: &EngineArgs,
     n_slots: usize,
 ) -> Result<(Engine, f64)> {
+    let (engine, startup) = engine_timed(model, device, args, n_slots)?;
+    Ok((engine, startup.load))
+}
+
+/// Seconds of the parts of a start, up to an engine that is ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Startup {
+    /// When the command began.
+    pub since: Instant,
+    /// From the start of the process to the command.
+    pub process: f64,
+    /// Driver, adapter, device.
+    pub device: f64,
+    /// Mapping the file and reading its header.
+    pub map: f64,
+    /// Everything from there to an engine that is ready.
+    pub load: f64,
+}
+
+/// As [`engine_for`], with the parts of the time it took.
+pub fn engine_timed(
+    model: &str,
+    device: &DeviceArgs,
+    args: &EngineArgs,
+    n_slots: usize,
+) -> Result<(Engine, Startup)> {
+    let since = Instant::now();
+    let process = crate::gpu::process_age().unwrap_or_default().as_secs_f64();
     let path = resolve(model)?;
-    let gpu = device.open()?;
-    let header = crate::weights::Weights::open(&path)?;
-    let (_, decoder) = crate::model::describe(&header)?;
+    let (gpu, device) = timed(|| device.open())?;
+    let (weights, map) = timed(|| crate::weights::Weights::open(&path))?;
+    let (_, decoder) = crate::model::describe(&weights)?;
     let options = EngineOptions { n_slots, ..args.options(decoder.n_context)? };
-    super::inspect::check_fits(&gpu, &header, &decoder, &options)?;
-    drop(header);
-    let (model, seconds) = load(&gpu, &path, &args.load.options())?;
-    Ok((Engine::new(model, options)?, seconds))
+    super::inspect::check_fits(&gpu, &weights, &decoder, &options)?;
+    let bar = bytes_bar(0);
+    let loaded = timed(|| {
+        Engine::load(&gpu, &weights, &args.load.options(), options, &mut |p| {
+            bar.set_length(p.total);
+            bar.set_position(p.done);
+        })
+    });
+    bar.finish_and_clear();
+    let (engine, load) = loaded?;
+    Ok((engine, Startup { since, process, device, map, load }))
+}
+
+/// The result and the seconds it took.
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    Ok((work()?, start.elapsed().as_secs_f64()))
 }
 
 /// Encodes a text as the start of a sequence, as the model's file says.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::common::{self, DeviceArgs};
 use crate::error::{Bytes, Result};
-use crate::gpu::list_adapters;
-use crate::kernels;
+use crate::gpu::{Caps, Gpu, list_adapters};
+use crate::graph::SUBGROUPS;
+use crate::kernels::{self, Report};
 
 /// Lists the adapters of this machine and checks every kernel against its CPU twin on one of them.
 /// Exit code 1 if one fails.
@@ -17,7 +18,8 @@ use crate::kernels;
   aquatint doctor
   aquatint doctor --adapter 1 --kernel attention
 
-JSON: {adapters: [text], adapter, limits: {...}, kernels: [{name, cases, launches, worst, failures: [text]}], ok}")]
+JSON: {adapters: [text], adapter, limits: {...}, kernels: [{name, cases, launches, worst, failures: [text]}],
+       dropped: [{variant, why}], ok}")]
 pub struct Doctor {
     /// Only kernels whose name contains this.
     #[arg(long, default_value = "", value_name = "NAME", hide_default_value = true)]
@@ -65,7 +67,16 @@ impl Doctor {
             }
             reports.push(report);
         }
-        let n_failed: usize = reports.iter().map(|report| report.failures.len()).sum();
+        let mut failures: Vec<String> = reports.iter().flat_map(|report| report.failures.clone()).collect();
+        let dropped = match self.kernel.is_empty() {
+            true => drop_failing(&gpu, &reports)?,
+            false => Vec::new(),
+        };
+        if dropped.iter().any(|(variant, _)| variant == SUBGROUPS) {
+            // All kernels are right without them, and run without them from now on.
+            failures.clear();
+        }
+        let n_failed = failures.len();
         if self.json {
             let kernels: Vec<Value> = reports
                 .iter()
@@ -81,10 +92,14 @@ impl Doctor {
                 "adapter": gpu.adapter().to_string(),
                 "limits": limits,
                 "kernels": kernels,
+                "dropped": dropped.iter().map(|(variant, why)| json!({ "variant": variant, "why": why })).collect::<Vec<_>>(),
                 "ok": n_failed == 0,
             }))?;
         } else {
-            for failure in reports.iter().flat_map(|report| &report.failures).take(20) {
+            for (variant, why) in &dropped {
+                common::print_line(&format!("not used on this driver: {variant}: {why}"))?;
+            }
+            for failure in failures.iter().take(20) {
                 common::print_line(failure)?;
             }
             let word =
@@ -93,4 +108,31 @@ impl Doctor {
         }
         Ok(if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Finds the variants that are wrong on this driver and notes them, so that no run takes them: shapes of
+/// matrix products, and all exchange by subgroups where every kernel that fails is right without it.
+fn drop_failing(gpu: &Gpu, reports: &[Report]) -> Result<Vec<(String, String)>> {
+    kernels::load_tuning(gpu);
+    let (_, mut dropped) = kernels::check_shapes(gpu)?;
+    let failing: Vec<&Report> = reports.iter().filter(|report| !report.failures.is_empty()).collect();
+    if gpu.caps().subgroup_max > 0 && !failing.is_empty() {
+        let without = Caps { subgroup_min: 0, subgroup_max: 0, ..gpu.caps().clone() };
+        let mut right = true;
+        for report in &failing {
+            let kernel = kernels::ALL.iter().find(|kernel| kernel.name == report.kernel);
+            let kernel = kernel.expect("the report is of a kernel of this list");
+            right &= kernels::check_with(gpu, &without, kernel)?.failures.is_empty();
+        }
+        if right {
+            let names: Vec<&str> = failing.iter().map(|report| report.kernel).collect();
+            dropped.push((SUBGROUPS.to_owned(), format!("wrong in {}", names.join(", "))));
+        }
+    }
+    let mut tuning = (*gpu.tuning()).clone();
+    tuning.failed = dropped.iter().cloned().collect();
+    if let Some(path) = gpu.tuning_path().filter(|path| !dropped.is_empty() || path.exists()) {
+        tuning.write(&path)?;
+    }
+    Ok(dropped)
 }

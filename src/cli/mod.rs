@@ -27,6 +27,7 @@ mod score;
 mod store;
 mod tokenize;
 mod tokenizer;
+mod tune;
 mod vectors;
 mod vectors_evaluate;
 mod vectors_plot;
@@ -91,6 +92,8 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Measures tokens per second, or the kernels.
     Bench(bench::Bench),
+    /// Chooses the fastest kernels for a model on this device.
+    Tune(tune::Tune),
     /// What is in a model file, and what it needs to run.
     Inspect(inspect::Inspect),
     /// Compares each dispatch of a forward pass with its CPU twin.
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs};
+use super::common::{self, DeviceArgs, EngineArgs, SamplingArgs, Startup};
 use super::guard::{Guard, GuardArgs};
 use super::meter;
 use crate::engine::{Beam, BeamOptions, Engine, Finish, GenerateOptions, Stats};
@@ -27,6 +27,8 @@ use crate::text::{ChatOptions, ChatTemplate, Decode, Encode, Message, Tokenizer}
 
 JSON: {prompt_ids, ids, text, finish: stop|length|context, reason: text|null, seed,
        timings: {load_seconds, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
+       timings: {load_seconds, start: {process, device, map, tokenizer, weights, pack, upload, compile, prepare,
+                 prompt, first_token}, first_token_seconds, prompt_tokens_per_second, tokens_per_second,
                  cpu_seconds_per_token, peak_resident_bytes}}")]
 pub struct Run {
     /// [MODEL] PROMPT: a model by name or path (default smollm2-135m), and a prompt (- for stdin).
@@ -58,6 +60,9 @@ pub struct Run {
     engine: EngineArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Prints what the time to the first token was spent on.
+    #[arg(long, short)]
+    verbose: bool,
     /// Prints one JSON object when done.
     #[arg(long)]
     json: bool,
@@ -78,7 +83,8 @@ impl Run {
         let sampling = self.sampling.sampling()?;
         let mut guard = self.guard.phrases()?;
         let n_slots = self.beams.unwrap_or(1);
-        let (mut engine, load_seconds) = common::engine_for(model, &self.device, &self.engine, n_slots)?;
+        let (mut engine, startup) = common::engine_timed(model, &self.device, &self.engine, n_slots)?;
+        let load_seconds = startup.load;
         let tokenizer = engine.model().tokenizer()?.clone();
         let ids = if engine.model().encoder.is_some() {
             tokenizer.encode(prompt.trim_end(), Encode { special: false, bos: None, eos: None })?
@@ -97,6 +103,7 @@ impl Run {
             stop: self.stop.clone(),
             ignore_end: self.ignore_end,
         };
+        let before = startup.process + startup.since.elapsed().as_secs_f64();
         let cpu = meter::cpu_seconds();
         let print = |text: &str| if self.json { Ok(()) } else { common::print(text) };
         let answer = match self.beams {
@@ -118,6 +125,7 @@ impl Run {
                 "seed": sampling.seed,
                 "timings": {
                     "load_seconds": load_seconds,
+                    "start": start_json(&engine, &startup, before, first),
                     "first_token_seconds": first,
                     "prompt_tokens_per_second": ids.len() as f64 / first.max(1e-9),
                     "tokens_per_second": stats.tokens_per_second(),
@@ -127,6 +135,9 @@ impl Run {
             }))?;
         } else {
             common::print_line("")?;
+            if self.verbose {
+                print_start(&engine, &startup, before, first);
+            }
             eprintln!(
                 "[{} tokens, {:.1} tokens/s; prompt of {} tokens; first token after {first:.2} s; loaded in {load_seconds:.2} s{}{}; {}]",
                 stats.n_generated,
@@ -180,6 +191,50 @@ impl Run {
             rest: start.elapsed(),
         };
         Ok(Answer { text, ids: best.ids, finish: best.finish, stats, reason: None })
+    }
+}
+
+/// Seconds of each part of the start, from the start of the process to the first token. Packing, uploading
+/// and compiling go on at the same time; `prepare` is what was left of compiling when the prompt came.
+/// `before`: from the start of the process until the prompt was given to the engine; `first`: from then on.
+fn start_json(engine: &Engine, startup: &Startup, before: f64, first: f64) -> Value {
+    let times = engine.model().times;
+    let (compile, prepare) = engine.prepare_seconds();
+    let prepare = prepare.min(first);
+    json!({
+        "process": startup.process,
+        "device": startup.device,
+        "map": startup.map,
+        "load": startup.load,
+        "tokenizer": times.tokenizer,
+        "weights": times.weights,
+        "pack": times.pack,
+        "upload": times.upload,
+        "compile": compile,
+        "prepare": prepare,
+        "prompt": first - prepare,
+        "first_token": before + first,
+    })
+}
+
+fn print_start(engine: &Engine, startup: &Startup, before: f64, first: f64) {
+    let parts = start_json(engine, startup, before, first);
+    let (n_pipelines, cpu) = engine.gpu().compile_stats();
+    let names = [
+        ("process", "start of the process".to_owned()),
+        ("device", "driver and device".to_owned()),
+        ("map", "mapping the file, reading its header".to_owned()),
+        ("load", "loading, of which at the same time:".to_owned()),
+        ("tokenizer", "  tokenizer".to_owned()),
+        ("pack", "  reading and packing weights".to_owned()),
+        ("upload", "  uploading them".to_owned()),
+        ("compile", format!("  compiling {n_pipelines} pipelines ({cpu:.2} s on all threads)")),
+        ("prepare", "recording passes, compiling what is left".to_owned()),
+        ("prompt", "the prompt".to_owned()),
+        ("first_token", "from the start of the process to the first token".to_owned()),
+    ];
+    for (name, text) in names {
+        eprintln!("{:>8.3} s  {text}", parts[name].as_f64().unwrap_or(0.0));
     }
 }
 

@@ -179,7 +179,7 @@ impl Encoder {
         let sizes = data.sizes(longest);
         let bucket = [16, 64, 256].into_iter().find(|&n| data.ids.len() <= n).unwrap_or(self.n_tokens_max);
         if !self.programs.contains_key(&bucket) {
-            let mut g = Graph::new(self.model.gpu.caps());
+            let mut g = Graph::on(&self.model.gpu);
             let n_outputs = self.n_outputs_max.min(bucket);
             let step = self.memory.step(&mut g, &self.model.decoder, bucket, n_outputs);
             let pass = record(&mut g, &self.model, &step, Head::Encode, self.activations)?;

@@ -10,7 +10,9 @@ mod beam;
 mod encode;
 mod generate;
 mod kv_pool;
+mod load;
 mod masked;
+mod measure;
 mod memory;
 mod pace;
 mod pages;
@@ -127,6 +129,9 @@ struct Flight {
     start: Instant,
 }
 
+/// Tokens that passes are recorded for, beside the most that there can be.
+const BUCKETS: [usize; 3] = [1, 4, 16];
+
 /// Passes submitted ahead.
 const DEPTH: usize = 2;
 
@@ -152,6 +157,9 @@ pub struct Engine {
     pace: Pace,
     /// When the last pass ended.
     landed: Instant,
+    /// See [`Engine::prepare_seconds`].
+    compile_seconds: f64,
+    prepare_seconds: f64,
 }
 
 impl Engine {
@@ -162,6 +170,7 @@ impl Engine {
         if options.context == 0 || options.n_slots == 0 || options.chunk == 0 {
             return Err(Error::Input("context, sequences and chunk must be at least 1".into()));
         }
+        crate::kernels::load_tuning(&model.gpu);
         let n_pages = options.n_slots * options.context.div_ceil(PAGE);
         let n_tokens_max = options.chunk.max(options.n_slots);
         let memory = Memory::new(&model.gpu, &model.decoder, &options, n_tokens_max, n_pages)?;
@@ -182,6 +191,8 @@ impl Engine {
             landed: Instant::now(),
             model,
             options,
+            compile_seconds: 0.0,
+            prepare_seconds: 0.0,
         })
     }
 
@@ -507,22 +518,30 @@ impl Engine {
         self.free_slots.push(s.slot);
     }
 
+    /// The numbers of tokens that passes are recorded for.
+    pub fn buckets(&self) -> Vec<usize> {
+        let most = self.options.chunk.max(self.options.n_slots);
+        BUCKETS.into_iter().filter(|&bucket| bucket < most).chain([most]).collect()
+    }
+
     /// The smallest program that holds `n` tokens.
     fn bucket(&self, n: usize) -> usize {
         let most = self.options.chunk.max(self.options.n_slots);
-        [1, 4, 16].into_iter().find(|&bucket| n <= bucket && bucket <= most).unwrap_or(most)
+        BUCKETS.into_iter().find(|&bucket| n <= bucket && bucket <= most).unwrap_or(most)
     }
 
     /// Records and compiles the program for `n_tokens` tokens, unless that was done before.
     fn prepare(&mut self, n_tokens: usize, n_outputs: usize, head: Head) -> Result<(usize, usize, Head)> {
         let key = (n_tokens, n_outputs.min(n_tokens), head);
         if !self.programs.contains_key(&key) {
-            let mut g = Graph::new(self.model.gpu.caps());
+            let start = Instant::now();
+            let mut g = Graph::on(&self.model.gpu);
             let mut step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
             step.cross = self.source.as_ref().map(|source| source.cross(&mut g, &step));
             let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
             let program = g.build(&self.model.gpu, &mut self.scratch)?;
             self.programs.insert(key, (program, pass));
+            self.prepare_seconds += start.elapsed().as_secs_f64();
         }
         Ok(key)
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::memory::StepData;
 use super::{Engine, PAGE};
 use crate::error::{Error, Result};
-use crate::gpu::Profile;
 use crate::graph::Difference;
 use crate::model::Head;
 
@@ -99,18 +98,6 @@ impl Engine {
         let result = self.programs[&key].0.check(gpu, &data.sizes(tokens.len()), each);
         self.pages.release(&pages);
         result
-    }
-
-    /// The time of each dispatch of a pass over one token.
-    pub fn profile_token(&mut self) -> Result<Profile> {
-        let pages = self.fresh_pages(1)?;
-        let key = self.prepare(1, 1, Head::Sample { greedy: true })?;
-        let data = StepData::of(&[0], 0, 0, &[]);
-        let gpu = &self.model.gpu;
-        self.memory.write(gpu, &data);
-        let profile = gpu.profile(&self.programs[&key].0.plan, &data.sizes(1));
-        self.pages.release(&pages);
-        profile
     }
 
     /// Runs `tokens` as one fresh sequence, with outputs from position `wanted` on.

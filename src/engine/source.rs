@@ -113,7 +113,7 @@ impl Source {
         let bucket = [16, 64, 256].into_iter().find(|&n| ids.len() <= n && n <= self.context);
         let bucket = bucket.unwrap_or(self.context);
         if !self.programs.contains_key(&bucket) {
-            let mut g = Graph::new(model.gpu.caps());
+            let mut g = Graph::on(&model.gpu);
             self.record(&mut g, model, bucket)?;
             self.programs.insert(bucket, g.build(&model.gpu, &mut self.scratch)?);
         }

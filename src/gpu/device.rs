@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
 use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
+use super::host::{Host, HostSpan};
 use super::pipeline::Pipeline;
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 
 /// How to open a device.
@@ -14,7 +17,8 @@ pub struct Options {
     pub adapter: AdapterChoice,
     /// Every check of wgpu and of the driver's validation layers, bounds checks in shaders.
     pub validate: bool,
-    /// Where compiled pipelines are kept between runs, on backends that have such a cache.
+    /// Where compiled pipelines are kept between runs, on backends that have such a cache, and what was
+    /// measured of kernels.
     pub pipeline_cache: Option<PathBuf>,
 }
 
@@ -36,6 +40,9 @@ struct Shared {
     failure: Arc<Mutex<Option<Error>>>,
     pipelines: Mutex<HashMap<u64, Arc<Pipeline>>>,
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
+    host: Mutex<Host>,
+    tuning: Mutex<Option<Arc<Tuning>>>,
+    cache_folder: Option<PathBuf>,
 }
 
 impl Gpu {
@@ -145,7 +152,9 @@ impl Gpu {
     }
 
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let start = Instant::now();
         let polled = self.shared.device.poll(how);
+        self.note(HostSpan::Wait, start, 0);
         self.check()?;
         match polled {
             // Who waits for a time looks whether it was enough.
@@ -156,6 +165,24 @@ impl Gpu {
 
     pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<u64, Arc<Pipeline>>> {
         lock(&self.shared.pipelines)
+    }
+
+    pub(super) fn host(&self) -> MutexGuard<'_, Host> {
+        lock(&self.shared.host)
+    }
+
+    pub(super) fn tuning_slot(&self) -> &Mutex<Option<Arc<Tuning>>> {
+        &self.shared.tuning
+    }
+
+    pub(super) fn cache_folder(&self) -> Option<&PathBuf> {
+        self.shared.cache_folder.as_ref()
+    }
+
+    /// Bytes of device memory in use, and reserved for more, where the backend counts them.
+    pub fn memory_bytes(&self) -> Option<(u64, u64)> {
+        let report = self.shared.device.generate_allocator_report()?;
+        Some((report.total_allocated_bytes, report.total_reserved_bytes))
     }
 
     pub(super) fn validate(&self) -> bool {
@@ -271,6 +298,9 @@ fn wrap(
         failure,
         pipelines: Mutex::default(),
         cache,
+        host: Mutex::default(),
+        tuning: Mutex::default(),
+        cache_folder: options.pipeline_cache.clone(),
     };
     Gpu { shared: Arc::new(shared), caps }
 }

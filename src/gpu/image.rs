@@ -89,11 +89,11 @@ impl Gpu {
         Ok(image)
     }
 
-    /// Writes whole elements from element `first` on, before the next submission.
-    pub fn upload_image(&self, image: &Image, first: u64, words: &[u32]) -> Result<()> {
+    /// Writes whole elements from word `first` on, the first of an element, before the next submission.
+    pub fn upload_image(&self, image: &Image, first: usize, words: &[u32]) -> Result<()> {
         let n_words = image.n_words as usize;
         let width = IMAGE_WIDTH as usize;
-        let mut at = first as usize;
+        let mut at = first / n_words;
         let mut rest = words;
         while !rest.is_empty() {
             // Up to the end of a row, then whole rows, then the rest.

@@ -4,9 +4,11 @@
 //! buffers, but for a few counts ([`Sizes`]) that scale the grids and are patched into the params.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::buffer::{Buffer, Readback, Slice};
 use super::device::Gpu;
+use super::host::HostSpan;
 use super::image::Image;
 use super::pipeline::Pipeline;
 use super::profile::Queries;
@@ -186,10 +188,26 @@ impl Submission<'_> {
     }
 
     pub fn replay_steps<'s>(&mut self, steps: impl IntoIterator<Item = &'s Step>, sizes: &Sizes) {
+        let (start, mut n) = (Instant::now(), 0);
         let mut pass = self.encoder.begin_compute_pass(&Default::default());
         for step in steps {
             step.encode(&mut pass, sizes);
+            n += 1;
         }
+        drop(pass);
+        self.gpu.note(HostSpan::Record, start, n);
+    }
+
+    /// Replays with a timestamp before the first dispatch of the first time and after the last of the last.
+    pub fn replay_between(&mut self, plan: &Plan, sizes: &Sizes, n_times: usize, queries: &Queries) {
+        let mut pass = self.encoder.begin_compute_pass(&Default::default());
+        queries.write(&mut pass, 0);
+        for step in (0..n_times).flat_map(|_| &plan.steps) {
+            step.encode(&mut pass, sizes);
+        }
+        queries.write(&mut pass, 1);
+        drop(pass);
+        queries.resolve(&mut self.encoder);
     }
 
     /// Replays with a timestamp after each dispatch.
@@ -215,14 +233,26 @@ impl Submission<'_> {
 
     /// Sends everything to the device. Readbacks recorded here can then be waited for.
     pub fn submit(self) -> Result<()> {
-        self.gpu.queue().submit([self.encoder.finish()]);
-        self.gpu.check()
+        let gpu = self.gpu;
+        self.send();
+        gpu.check()
     }
 
     /// Sends everything and notes in `readback` which submission to wait for.
     pub fn submit_for(self, readback: &mut Readback) -> Result<()> {
-        readback.submitted(self.gpu.queue().submit([self.encoder.finish()]));
-        self.gpu.check()
+        let gpu = self.gpu;
+        readback.submitted(self.send());
+        gpu.check()
+    }
+
+    fn send(self) -> wgpu::SubmissionIndex {
+        let start = Instant::now();
+        let commands = self.encoder.finish();
+        self.gpu.note(HostSpan::Encode, start, 0);
+        let start = Instant::now();
+        let index = self.gpu.queue().submit([commands]);
+        self.gpu.note(HostSpan::Submit, start, 0);
+        index
     }
 }
 

@@ -4,8 +4,8 @@
 //! block), the dispatches of each label are submitted together and timed by the clock.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
+use super::clock::Clock;
 use super::device::Gpu;
 use super::plan::{Plan, Sizes};
 use crate::error::{Error, Result};
@@ -21,6 +21,9 @@ pub struct StepTime {
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     pub steps: Vec<StepTime>,
+    /// Whether each was timed by itself, on the device. Otherwise all of one label were timed together by
+    /// the clock (on software devices, of CPU time), and each has an equal share.
+    pub by_timestamps: bool,
 }
 
 /// A set of timestamps.
@@ -52,6 +55,19 @@ impl Queries {
         pass.write_timestamp(&self.set, i);
     }
 
+    /// Seconds from each timestamp to the next, read back.
+    fn intervals(&self, gpu: &Gpu) -> Result<Vec<f64>> {
+        let buffer = super::Buffer::from_raw(self.resolved.clone(), "timestamps");
+        let bytes = gpu.read(&buffer, 0, u64::from(self.n) * 8)?;
+        let ticks = bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("8 bytes")));
+        let ticks: Vec<u64> = ticks.collect();
+        if ticks.len() != self.n as usize {
+            return Err(Error::Gpu("the device returned another number of timestamps than asked for".into()));
+        }
+        let period = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
+        Ok(ticks.windows(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect())
+    }
+
     pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.set, 0..self.n, &self.resolved, 0);
     }
@@ -75,20 +91,36 @@ impl Gpu {
         let mut submission = self.begin();
         submission.replay_timed(plan, sizes, &queries);
         submission.submit()?;
-        let buffer = super::Buffer::from_raw(queries.resolved.clone(), "timestamps");
-        let bytes = self.read(&buffer, 0, buffer.len())?;
-        let ticks: Vec<u64> =
-            bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("8 bytes"))).collect();
-        let period = f64::from(self.queue().get_timestamp_period()) * 1e-9;
-        if ticks.len() != plan.steps.len() + 1 {
-            return Err(Error::Gpu("the device returned another number of timestamps than asked for".into()));
+        let seconds = queries.intervals(self)?;
+        let steps = plan.steps.iter().zip(seconds);
+        let steps = steps.map(|(step, seconds)| StepTime { label: step.pipeline.label.clone(), seconds });
+        Ok(Profile { steps: steps.collect(), by_timestamps: true })
+    }
+
+    /// Seconds of one replay on the device, of `n_times` one after another: by timestamps around them,
+    /// or on software devices and those without timestamps by [`Clock`].
+    pub fn seconds(&self, plan: &Plan, sizes: &Sizes, n_times: usize) -> Result<f64> {
+        if self.caps().timestamps && !self.caps().software() {
+            return self.seconds_by_timestamps(plan, sizes, n_times);
         }
-        let pairs = plan.steps.iter().zip(ticks.windows(2));
-        let steps = pairs.map(|(step, t)| StepTime {
-            label: step.pipeline.label.clone(),
-            seconds: t[1].saturating_sub(t[0]) as f64 * period,
-        });
-        Ok(Profile { steps: steps.collect() })
+        self.wait()?;
+        let clock = Clock::start(self);
+        let mut submission = self.begin();
+        for _ in 0..n_times {
+            submission.replay(plan, sizes);
+        }
+        submission.submit()?;
+        self.wait()?;
+        Ok(clock.seconds() / n_times as f64)
+    }
+
+    /// As [`Gpu::seconds`], by timestamps. The device must have them.
+    pub fn seconds_by_timestamps(&self, plan: &Plan, sizes: &Sizes, n_times: usize) -> Result<f64> {
+        let queries = Queries::new(self, 2)?;
+        let mut submission = self.begin();
+        submission.replay_between(plan, sizes, n_times, &queries);
+        submission.submit()?;
+        Ok(queries.intervals(self)?[0] / n_times as f64)
     }
 
     /// Times all dispatches of one label in one submission, since a submission of its own costs more
@@ -106,12 +138,12 @@ impl Gpu {
             let mut times = Vec::new();
             for _ in 0..REPEATS {
                 self.wait()?;
-                let start = Instant::now();
+                let clock = Clock::start(self);
                 let mut submission = self.begin();
                 submission.replay_steps(same.clone(), sizes);
                 submission.submit()?;
                 self.wait()?;
-                times.push(start.elapsed().as_secs_f64() / n as f64);
+                times.push(clock.seconds() / n as f64);
             }
             times.sort_by(f64::total_cmp);
             shares.insert(label, times[REPEATS / 2]);
@@ -120,6 +152,6 @@ impl Gpu {
             label: step.pipeline.label.clone(),
             seconds: shares[step.pipeline.label.as_str()],
         });
-        Ok(Profile { steps: steps.collect() })
+        Ok(Profile { steps: steps.collect(), by_timestamps: false })
     }
 }

@@ -51,6 +51,11 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("two_bits"),
 ];
 
+/// The files that several kernels or roles import.
+pub fn library() -> &'static [Wgsl] {
+    LIBRARY
+}
+
 /// A number in `package::config`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ConfigValue {

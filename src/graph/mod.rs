@@ -17,10 +17,10 @@ mod weight;
 
 pub use hazards::Waits;
 pub use kernel::{Case, Inputs, Kernel, Role};
-pub use link::{ConfigValue, Wgsl, link};
+pub use link::{ConfigValue, Wgsl, library, link};
 pub use params::Field;
 pub use program::{Difference, Program};
-pub use record::{Access, Binding, Dtype, Graph, Launch, LaunchBuilder, Rows, Tensor};
+pub use record::{Access, Binding, Dtype, Graph, Launch, LaunchBuilder, Rows, SUBGROUPS, Tensor};
 pub use scratch::Scratch;
 pub use twin::{Call, Compared};
 pub use weight::{PackedWeight, RowSource, WeightChunk};

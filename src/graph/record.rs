@@ -11,7 +11,7 @@ use super::kernel::{Kernel, Role};
 use super::link::{ConfigValue, Wgsl, link};
 use super::weight::WeightChunk;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Caps, Extent, IMAGE_LEN_MAX, Image, Size, Slice};
+use crate::gpu::{self, Caps, Extent, Gpu, IMAGE_LEN_MAX, Image, Size, Slice, Tuning};
 use crate::tensor::Format;
 
 /// How the elements of a tensor are stored.
@@ -254,9 +254,13 @@ impl Launch {
     }
 }
 
+/// The variant that stands for all exchange by subgroups, where kernels are wrong with it and right without.
+pub const SUBGROUPS: &str = "subgroups";
+
 /// A list of launches on tensors.
 pub struct Graph {
     caps: Caps,
+    tuning: Arc<Tuning>,
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) launches: Vec<Launch>,
     none: Option<Tensor>,
@@ -266,7 +270,33 @@ pub struct Graph {
 
 impl Graph {
     pub fn new(caps: &Caps) -> Graph {
-        Graph { caps: caps.clone(), tensors: Vec::new(), launches: Vec::new(), none: None, watch: None }
+        Graph {
+            caps: caps.clone(),
+            tuning: Arc::default(),
+            tensors: Vec::new(),
+            launches: Vec::new(),
+            none: None,
+            watch: None,
+        }
+    }
+
+    /// A graph for a device, with what was learnt of it.
+    pub fn on(gpu: &Gpu) -> Graph {
+        let mut graph = Graph::new(gpu.caps());
+        graph.set_tuning(gpu.tuning());
+        graph
+    }
+
+    /// Records by these choices, and without what failed.
+    pub fn set_tuning(&mut self, tuning: Arc<Tuning>) {
+        if tuning.has_failed(SUBGROUPS) {
+            (self.caps.subgroup_min, self.caps.subgroup_max) = (0, 0);
+        }
+        self.tuning = tuning;
+    }
+
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     pub fn caps(&self) -> &Caps {

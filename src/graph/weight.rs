@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::kernel::Inputs;
 use super::record::Binding;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, IMAGE_LEN_MAX, Image, Slice};
-use crate::tensor::format::{BAND, pack_rows};
+use crate::gpu::{Caps, Gpu, IMAGE_LEN_MAX, Slice, Target, Uploader};
+use crate::tensor::format::{BAND, Plane, pack_rows};
 use crate::tensor::{Format, Shape};
 
 /// A weight of shape (n_rows, n_columns) in the planes of its format.
@@ -36,12 +36,6 @@ impl WeightChunk {
     }
 }
 
-/// A plane being filled.
-enum Target {
-    Buffer(Buffer),
-    Image(Image),
-}
-
 /// Where the rows of a weight come from: the bytes of row `i` in the file's format.
 /// An empty slice stands for a row of zeros (padding).
 pub type RowSource<'a> = dyn Fn(usize) -> &'a [u8] + Sync + 'a;
@@ -56,21 +50,26 @@ impl PackedWeight {
         n_columns: usize,
         row: &RowSource<'a>,
     ) -> Result<PackedWeight> {
+        let uploader = Uploader::new(gpu)?;
+        let weight = PackedWeight::upload_with(gpu, &uploader, name, format, n_rows, n_columns, row);
+        uploader.finish()?;
+        weight
+    }
+
+    /// As [`PackedWeight::upload`], by a thread that goes on while the caller packs the next weight.
+    #[expect(clippy::too_many_arguments, reason = "those of `upload` and the thread")]
+    pub fn upload_with<'a>(
+        gpu: &Gpu,
+        uploader: &Uploader,
+        name: &str,
+        format: &'static Format,
+        n_rows: usize,
+        n_columns: usize,
+        row: &RowSource<'a>,
+    ) -> Result<PackedWeight> {
         let n_blocks = n_columns.div_ceil(32);
-        let caps = gpu.caps();
-        let limit = match caps.images {
-            // The widest plane has the most elements, of 4 words.
-            true => 16 * IMAGE_LEN_MAX,
-            false => caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30),
-        };
-        let rows_max = rows_per_chunk(format, n_blocks, limit).ok_or_else(|| {
-            Error::tensor(
-                name,
-                format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"),
-            )
-        })?;
         let mut chunks = Vec::new();
-        for rows in split(n_rows.next_multiple_of(4), rows_max) {
+        for rows in chunk_rows(gpu.caps(), name, format, n_rows, n_columns)? {
             let mut planes = Vec::new();
             // Uploads in pieces of some groups, so that the host never holds a whole packed tensor.
             let piece_rows = rows_per_chunk(format, n_blocks, PIECE_BYTES).unwrap_or(BAND);
@@ -78,7 +77,7 @@ impl PackedWeight {
             for plane in format.planes {
                 let words = plane.words(rows.len(), n_blocks);
                 let element = plane.element_words();
-                targets.push(match caps.images {
+                targets.push(match gpu.caps().images {
                     false => Target::Buffer(gpu.buffer(name, 4 * words as u64)?),
                     true => Target::Image(gpu.image(name, (words / element) as u64, element as u32)?),
                 });
@@ -86,18 +85,9 @@ impl PackedWeight {
             for piece in split(rows.len(), piece_rows) {
                 let absolute = rows.start + piece.start..rows.start + piece.end;
                 let packed = pack(format, absolute, n_columns, n_rows, row)?;
-                for ((target, plane), words) in targets.iter().zip(format.planes).zip(&packed) {
-                    let first = plane.words(piece.start, n_blocks);
-                    match target {
-                        Target::Buffer(buffer) => {
-                            gpu.upload(buffer, 4 * first as u64, bytemuck::cast_slice(words))?;
-                        }
-                        Target::Image(image) => {
-                            gpu.upload_image(image, (first / plane.element_words()) as u64, words)?;
-                        }
-                    }
+                for ((target, plane), words) in targets.iter().zip(format.planes).zip(packed) {
+                    uploader.send(target, plane.words(piece.start, n_blocks), words)?;
                 }
-                gpu.submit_uploads();
             }
             for (target, plane) in targets.into_iter().zip(format.planes) {
                 let len = 4 * plane.words(rows.len(), n_blocks) as u64;
@@ -123,6 +113,31 @@ impl PackedWeight {
         self
     }
 
+    /// A weight without weights: as [`PackedWeight::upload`] would split it, to record launches with and
+    /// compile their kernels, but not to run them.
+    pub fn outline(
+        caps: &Caps,
+        name: &str,
+        format: &'static Format,
+        n_rows: usize,
+        n_columns: usize,
+    ) -> Result<PackedWeight> {
+        let nothing = Arc::new(Vec::new());
+        let plane = |plane: &Plane| match caps.images {
+            true => Binding::HostImage(nothing.clone(), plane.element_words() as u32),
+            false => Binding::Host(nothing.clone()),
+        };
+        let planes: Vec<Binding> = format.planes.iter().map(plane).collect();
+        let n_blocks = n_columns.div_ceil(32);
+        let chunks = chunk_rows(caps, name, format, n_rows, n_columns)?.map(|rows| WeightChunk {
+            first_row: rows.start,
+            n_rows: rows.len(),
+            n_blocks,
+            planes: planes.clone(),
+        });
+        Ok(PackedWeight { name: name.to_owned(), format, n_rows, n_columns, chunks: chunks.collect() })
+    }
+
     /// A weight of random blocks, on the host, for tests.
     pub(super) fn random(
         format: &'static Format,
@@ -133,12 +148,14 @@ impl PackedWeight {
         let (n_rows, n_columns) = (shape.n_rows(), shape.n_columns());
         let n_stored = n_columns.next_multiple_of(format.block_len);
         let row_bytes = format.row_bytes(n_stored)?;
-        let mut bytes = Vec::with_capacity(n_rows * row_bytes);
-        for _ in 0..n_rows {
+        // Making rows in some formats is slow, and so many do for any test.
+        let n_made = n_rows.min(64);
+        let mut bytes = Vec::with_capacity(n_made * row_bytes);
+        for _ in 0..n_made {
             bytes.extend(random_row(format, row_bytes, n_columns, inputs));
         }
         let n_blocks = n_columns.div_ceil(32);
-        let row = |i: usize| &bytes[i * row_bytes..(i + 1) * row_bytes];
+        let row = |i: usize| &bytes[i % n_made * row_bytes..][..row_bytes];
         let mut chunks = Vec::new();
         for rows in split(n_rows.next_multiple_of(4), rows_max.next_multiple_of(BAND)) {
             let (first_row, n_rows_here) = (rows.start, rows.len());
@@ -148,6 +165,25 @@ impl PackedWeight {
         }
         Ok(PackedWeight { name: format.name.to_owned(), format, n_rows, n_columns, chunks })
     }
+}
+
+/// The rows of each chunk that a device's bindings can hold.
+fn chunk_rows(
+    caps: &Caps,
+    name: &str,
+    format: &Format,
+    n_rows: usize,
+    n_columns: usize,
+) -> Result<impl Iterator<Item = Range<usize>> + use<>> {
+    let limit = match caps.images {
+        // The widest plane has the most elements, of 4 words.
+        true => 16 * IMAGE_LEN_MAX,
+        false => caps.binding_bytes_max.min(caps.buffer_bytes_max).min(1 << 30),
+    };
+    let rows_max = rows_per_chunk(format, n_columns.div_ceil(32), limit).ok_or_else(|| {
+        Error::tensor(name, format!("a row of {n_columns} weights does not fit a binding of {limit} bytes"))
+    })?;
+    Ok(split(n_rows.next_multiple_of(4), rows_max))
 }
 
 /// The host packs at most this many bytes ahead of the upload.

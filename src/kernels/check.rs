@@ -1,7 +1,7 @@
 //! Every case of a kernel against its twin, on a device.
 
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Caps, Gpu};
 use crate::graph::{Graph, Inputs, Kernel, Scratch};
 
 /// How a kernel did.
@@ -39,8 +39,13 @@ impl std::fmt::Display for Report {
 ///
 /// A case that cannot be recorded, compiled or run is a failure of the report, not an error.
 pub fn check(gpu: &Gpu, kernel: &'static Kernel) -> Result<Report> {
+    check_with(gpu, gpu.caps(), kernel)
+}
+
+/// As [`check`], recorded as if the device had these capabilities.
+pub fn check_with(gpu: &Gpu, caps: &Caps, kernel: &'static Kernel) -> Result<Report> {
     let start = std::time::Instant::now();
-    let cases = (kernel.cases)(gpu.caps());
+    let cases = (kernel.cases)(caps);
     let mut report = Report {
         kernel: kernel.name,
         n_cases: cases.len(),
@@ -50,7 +55,7 @@ pub fn check(gpu: &Gpu, kernel: &'static Kernel) -> Result<Report> {
         failures: Vec::new(),
     };
     for (seed, case) in cases.iter().enumerate() {
-        let mut graph = Graph::new(gpu.caps());
+        let mut graph = Graph::new(caps);
         let mut inputs = Inputs::new(seed as u64);
         let recorded = (case.record)(&mut graph, &mut inputs);
         let program = recorded.and_then(|()| graph.build(gpu, &mut Scratch::default()));

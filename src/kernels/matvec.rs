@@ -80,8 +80,67 @@ pub fn linear(
     if let Some(tile) = matmul::choose(g.caps(), x, weight) {
         return matmul::record(g, x, weight, bias, epilogue, tile);
     }
-    let shape = choose(g.caps(), x.n_rows());
+    let shape = pick(g, x, weight, &epilogue);
     record(g, x, weight, bias, epilogue, shape)
+}
+
+/// The shape that was measured to be fastest on this device, else that of the table; none that failed.
+fn pick(g: &Graph, x: Tensor, weight: &PackedWeight, epilogue: &Epilogue) -> Shape {
+    let shapes = candidates(g.caps(), x.n_rows());
+    let tuning = g.tuning();
+    let usable = |shape: &&Shape| !tuning.has_failed(&shape.variant(weight.format));
+    let tuned = tuning.choice(&key(weight, epilogue.role(), x.dtype, x.n_rows()));
+    let tuned = shapes.iter().find(|shape| tuned == Some(shape.variant(weight.format).as_str()));
+    // Where all have failed, the checks will say so.
+    *tuned.filter(usable).or_else(|| shapes.iter().find(usable)).unwrap_or(&shapes[0])
+}
+
+/// What a choice of shape depends on.
+pub(super) fn key(weight: &PackedWeight, role: &str, dtype: Dtype, n_tokens: usize) -> String {
+    let PackedWeight { format, n_rows, n_columns, .. } = weight;
+    format!("matvec {} {n_rows}x{n_columns} x {n_tokens} {role} {}", format.name, roles::real_name(dtype))
+}
+
+/// The shapes worth measuring for a number of tokens, the table's first. All sum in the same order: what
+/// varies is how many rows and tokens share a cluster, never how a row is cut.
+pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
+    let table = choose(caps, n_tokens);
+    let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
+        (true, 1) => &[(2, 1, 1), (8, 1, 1), (4, 1, 4)],
+        (true, _) => &[(2, 4, 1), (4, 2, 1), (4, 4, 2), (2, 8, 1)],
+        (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
+        (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
+        (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
+        (false, _) => &[(1, 8, 4), (1, 8, 16), (2, 8, 4), (2, 8, 8), (2, 4, 8)],
+    };
+    let others = sizes.iter().map(|&(groups, cols, clusters)| Shape { groups, cols, clusters, ..table });
+    let others = others.filter(|shape| *shape != table && 8 * shape.clusters <= caps.workgroup_lanes_max);
+    [table].into_iter().chain(others).collect()
+}
+
+impl Shape {
+    /// Names the shape for weights in `format`.
+    pub(super) fn variant(&self, format: &crate::tensor::Format) -> String {
+        let Shape { groups, cols, clusters, cluster } = self;
+        format!("matvec {} {groups} groups x {cols} tokens x {clusters} clusters {cluster}", format.name)
+    }
+
+    /// Tokens and rows of a product that the shape does not divide.
+    pub(super) fn awkward_size(&self) -> (usize, usize) {
+        (self.cols as usize + 1, 4 * (self.groups * self.clusters + 1) as usize)
+    }
+}
+
+impl Epilogue {
+    /// The file that plays the role.
+    fn role(&self) -> &'static str {
+        match self {
+            Epilogue::Store | Epilogue::StoreAt { .. } => "store",
+            Epilogue::Residual { .. } => "residual",
+            Epilogue::Activate { .. } => "activate",
+            Epilogue::Gated { .. } => "gated",
+        }
+    }
 }
 
 /// The table of shapes by kind of device and number of tokens.

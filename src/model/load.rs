@@ -1,7 +1,10 @@
 //! Loading: from a mapped file to weights in GPU buffers.
+//!
+//! Weights are packed here on all cores while a thread of its own uploads those before.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::arch::{self, Architecture, QkvLayout};
 use super::config::Config;
@@ -12,8 +15,8 @@ use super::relative;
 use super::source::{Finder, Part};
 use super::vocab;
 use crate::error::{Bytes, Error, Result};
-use crate::gpu::{Buffer, Gpu};
-use crate::graph::PackedWeight;
+use crate::gpu::{Buffer, Gpu, Uploader};
+use crate::graph::{PackedWeight, RowSource};
 use crate::tensor::Format;
 use crate::text::Tokenizer;
 use crate::weights::Weights;
@@ -48,6 +51,19 @@ pub struct Model {
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// Bytes of weights on the device.
     pub weight_bytes: u64,
+    pub times: LoadTimes,
+}
+
+/// Seconds that the parts of loading took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadTimes {
+    pub tokenizer: f64,
+    /// All weights, from the mapped file to the device.
+    pub weights: f64,
+    /// Of it: reading and packing, on all cores.
+    pub pack: f64,
+    /// Of it, at the same time: handing over to the driver, on a thread of its own.
+    pub upload: f64,
 }
 
 /// A matrix and the bias that is added to its product.
@@ -180,26 +196,29 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Model> {
-        let weights = Weights::open(path.as_ref())?;
-        let config = Config::of(&weights);
+        Model::from_weights(gpu, &Weights::open(path.as_ref())?, options, progress)
+    }
+
+    /// As [`Model::load`], from files that are open, or from weights that are made up.
+    pub fn from_weights(
+        gpu: &Gpu,
+        weights: &Weights,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Model> {
+        let config = Config::of(weights);
         let architecture = arch::of(&config)?;
         let mut decoder = (architecture.describe)(&config)?;
-        let tokenizer = match vocab::tokenizer(&weights) {
+        let start = Instant::now();
+        let tokenizer = match vocab::tokenizer(weights) {
             Ok(tokenizer) => Some(Arc::new(tokenizer)),
             Err(_) if options.tokenizer_optional => None,
             Err(error) => return Err(error),
         };
-        let mut loader = Loader {
-            gpu,
-            finder: Finder { weights: &weights, names: architecture.hub_names, prefix: "" },
-            architecture,
-            layout: (architecture.qkv)(&config),
-            transposed: architecture.transposed && config.is_hub(),
-            quantise: options.quantise,
-            done: 0,
-            n_bytes: 0,
-            progress,
-        };
+        let tokenizer_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let to = Destination::Device(Uploader::new(gpu)?);
+        let mut loader = Loader::new(gpu, weights, architecture, &config, options, to, progress);
         if architecture.encoder.is_some() {
             loader.finder.prefix = "dec.";
         }
@@ -214,17 +233,54 @@ impl Model {
             None => None,
         };
         let weight_bytes = loader.n_bytes;
+        let mut times =
+            LoadTimes { tokenizer: tokenizer_seconds, pack: loader.pack_seconds, ..LoadTimes::default() };
+        if let Destination::Device(uploader) = loader.to {
+            times.upload = uploader.finish()?;
+        }
         gpu.wait()?;
+        times.weights = start.elapsed().as_secs_f64();
         Ok(Model {
+            times,
             gpu: crate::kernels::probed(gpu)?,
             title: architecture.title,
-            path: path.as_ref().to_owned(),
+            path: weights.path().to_owned(),
             decoder,
             tensors,
             encoder,
             tokenizer,
             weight_bytes,
         })
+    }
+
+    /// The model without its weights, to record passes with and compile their kernels, but not to run them.
+    /// `None` for kinds of models whose passes need more.
+    pub fn outline(gpu: &Gpu, weights: &Weights, options: &LoadOptions) -> Result<Option<Model>> {
+        let config = Config::of(weights);
+        let architecture = arch::of(&config)?;
+        let mut decoder = (architecture.describe)(&config)?;
+        // Transposed files would be turned twice.
+        if architecture.encoder.is_some()
+            || decoder.bidirectional
+            || architecture.transposed && config.is_hub()
+        {
+            return Ok(None);
+        }
+        let nothing = Destination::Nowhere(gpu.buffer("outline", 16)?);
+        let mut silent = |_| {};
+        let mut loader = Loader::new(gpu, weights, architecture, &config, options, nothing, &mut silent);
+        let tensors = loader.tensors(&mut decoder, None)?;
+        Ok(Some(Model {
+            gpu: gpu.clone(),
+            title: architecture.title,
+            path: weights.path().to_owned(),
+            decoder,
+            tensors,
+            encoder: None,
+            tokenizer: None,
+            weight_bytes: 0,
+            times: LoadTimes::default(),
+        }))
     }
 
     /// The tokenizer, or an error that says the model has none.
@@ -273,9 +329,42 @@ struct Loader<'a> {
     /// Bytes as they are stored.
     n_bytes: u64,
     progress: &'a mut dyn FnMut(LoadProgress),
+    to: Destination,
+    pack_seconds: f64,
+}
+
+/// Where packed weights go.
+enum Destination {
+    Device(Uploader),
+    /// Only shapes are wanted; the buffer stands for every vector.
+    Nowhere(Buffer),
 }
 
 impl<'a> Loader<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        weights: &'a Weights,
+        architecture: &'static Architecture,
+        config: &Config,
+        options: &LoadOptions,
+        to: Destination,
+        progress: &'a mut dyn FnMut(LoadProgress),
+    ) -> Loader<'a> {
+        Loader {
+            gpu,
+            finder: Finder { weights, names: architecture.hub_names, prefix: "" },
+            architecture,
+            layout: (architecture.qkv)(config),
+            transposed: architecture.transposed && config.is_hub(),
+            quantise: options.quantise,
+            done: 0,
+            n_bytes: 0,
+            progress,
+            to,
+            pack_seconds: 0.0,
+        }
+    }
+
     /// The weights of a stack of layers; `shared` is the embedding of the other one.
     fn tensors(&mut self, d: &mut Decoder, shared: Option<&PackedWeight>) -> Result<Tensors> {
         d.n_vocab = self.finder.required("token_embd.weight")?.shape.n_rows();
@@ -625,6 +714,9 @@ impl<'a> Loader<'a> {
         let mut values = values.to_vec();
         // Kernels read quads.
         values.resize(values.len().next_multiple_of(4), 0.0);
+        if let Destination::Nowhere(buffer) = &self.to {
+            return Ok(buffer.clone());
+        }
         self.gpu.buffer_with(name, bytemuck::cast_slice(&values))
     }
 
@@ -643,6 +735,9 @@ impl<'a> Loader<'a> {
         if parts.iter().all(|part| part.format == to) {
             return Ok(None);
         }
+        if let Destination::Nowhere(_) = self.to {
+            return Ok(Some(parts.iter().map(|part| part.outline(to)).collect()));
+        }
         parts.iter().map(|part| part.requantised(to)).collect::<Result<_>>().map(Some)
     }
 
@@ -656,7 +751,7 @@ impl<'a> Loader<'a> {
                 format!("is {}, but {} beside it is {}", other.format.name, parts[0].name, format.name),
             ));
         }
-        let packed = PackedWeight::upload(self.gpu, name, format, n_rows, n_columns, &row)?;
+        let packed = self.pack(name, format, n_rows, n_columns, &row)?;
         self.count(parts);
         Ok(packed)
     }
@@ -667,10 +762,32 @@ impl<'a> Loader<'a> {
         let (gate, up) = (new_gate.as_deref().unwrap_or(gate), new_up.as_deref().unwrap_or(up));
         let n_rows: usize = gate.iter().chain(up).map(Part::n_rows).sum();
         let row = |i: usize| row_of(if i.is_multiple_of(2) { gate } else { up }, i / 2);
-        let packed = PackedWeight::upload(self.gpu, name, gate[0].format, n_rows, gate[0].n_columns, &row)?;
+        let packed = self.pack(name, gate[0].format, n_rows, gate[0].n_columns, &row)?;
         self.count(gate);
         self.count(up);
         Ok(packed)
+    }
+
+    fn pack(
+        &mut self,
+        name: &str,
+        format: &'static Format,
+        n_rows: usize,
+        n_columns: usize,
+        row: &RowSource,
+    ) -> Result<PackedWeight> {
+        match &self.to {
+            Destination::Nowhere(_) => {
+                PackedWeight::outline(self.gpu.caps(), name, format, n_rows, n_columns)
+            }
+            Destination::Device(uploader) => {
+                let start = Instant::now();
+                let packed =
+                    PackedWeight::upload_with(self.gpu, uploader, name, format, n_rows, n_columns, row)?;
+                self.pack_seconds += start.elapsed().as_secs_f64();
+                Ok(packed)
+            }
+        }
     }
 
     fn count(&mut self, parts: &[Part]) {

@@ -7,6 +7,7 @@ mod decoder;
 mod forward;
 mod load;
 mod names;
+mod products;
 mod quantise;
 mod relative;
 mod rotary;
@@ -17,9 +18,10 @@ pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, Experts, FeedForward, Norm, NormPlacement, QkNorm, Relative};
 pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
 pub use load::{
-    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, Model, NormWeights, OutputHead, Tensors, describe,
-    load_embedding,
+    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, LoadTimes, Model, NormWeights, OutputHead, Tensors,
+    describe, load_embedding,
 };
+pub use products::products;
 pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;
 pub use vocab::{open_tokenizer, tokenizer};

@@ -15,8 +15,10 @@ pub struct Part<'a> {
     pub n_columns: usize,
     bytes: Cow<'a, [u8]>,
     row_bytes: usize,
-    /// The row of `bytes` that each row is.
+    /// Where each row starts in `bytes`, in units of `unit` bytes.
     order: Vec<u32>,
+    /// A row, but for made-up weights, whose rows start at any block.
+    unit: usize,
     /// Bytes in the file, for progress.
     pub file_bytes: u64,
 }
@@ -33,8 +35,22 @@ impl Part<'_> {
 
     /// The bytes of row `i`.
     pub fn row(&self, i: usize) -> &[u8] {
-        let at = self.order[i] as usize * self.row_bytes;
+        let at = self.order[i] as usize * self.unit;
         &self.bytes[at..at + self.row_bytes]
+    }
+
+    /// As many rows in another format, but for what they hold.
+    pub fn outline(&self, to: &'static Format) -> Part<'static> {
+        Part {
+            name: self.name.clone(),
+            format: to,
+            n_columns: self.n_columns,
+            bytes: Cow::Borrowed(&[]),
+            row_bytes: 0,
+            unit: 0,
+            order: vec![0; self.n_rows()],
+            file_bytes: self.file_bytes,
+        }
     }
 
     /// The same rows in another format.
@@ -47,6 +63,7 @@ impl Part<'_> {
             n_columns: self.n_columns,
             bytes: Cow::Owned(bytes),
             row_bytes: to.row_bytes(self.n_columns)?,
+            unit: to.row_bytes(self.n_columns)?,
             order: (0..self.n_rows() as u32).collect(),
             file_bytes: self.file_bytes,
         })
@@ -114,8 +131,20 @@ impl<'a> Finder<'a> {
     /// A tensor as rows; `transposed` where the file has it as (n_columns, n_rows).
     pub fn part(&self, name: &str, transposed: bool) -> Result<Part<'a>> {
         let info = self.required(name)?;
-        let bytes = self.weights.bytes(info);
         let (n_rows, n_columns) = (info.shape.n_rows(), info.shape.n_columns());
+        if let Some(rows) = self.weights.synthetic_rows(info) {
+            return Ok(Part {
+                name: info.name.clone(),
+                format: info.format,
+                n_columns,
+                bytes: Cow::Borrowed(rows.bytes),
+                row_bytes: info.format.row_bytes(n_columns)?,
+                unit: info.format.block_bytes,
+                order: rows.starts,
+                file_bytes: info.bytes.len() as u64,
+            });
+        }
+        let bytes = self.weights.bytes(info);
         if !transposed {
             return Ok(Part {
                 name: info.name.clone(),
@@ -123,6 +152,7 @@ impl<'a> Finder<'a> {
                 n_columns,
                 bytes: Cow::Borrowed(bytes),
                 row_bytes: info.format.row_bytes(n_columns)?,
+                unit: info.format.row_bytes(n_columns)?,
                 order: (0..n_rows as u32).collect(),
                 file_bytes: bytes.len() as u64,
             });
@@ -146,6 +176,7 @@ impl<'a> Finder<'a> {
             n_columns: n_rows,
             bytes: Cow::Owned(turned),
             row_bytes: n_rows * width,
+            unit: n_rows * width,
             order: (0..n_columns as u32).collect(),
             file_bytes: bytes.len() as u64,
         })

@@ -8,6 +8,7 @@ mod llama2c;
 mod metadata;
 mod open;
 mod safetensors;
+mod synthetic;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::tensor::format;
 use crate::tensor::{Format, Shape};
 pub use metadata::{FromValue, Metadata, Value};
+pub use synthetic::SyntheticRows;
+pub(crate) use synthetic::vector_format;
 
 /// What kind of file a model came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,8 @@ pub struct Weights {
     ignored: Vec<IgnoredTensor>,
     /// Indices into `tensors`.
     by_name: HashMap<String, usize>,
+    /// What stands for files where the weights are made up.
+    pools: Option<synthetic::Pools>,
 }
 
 impl Weights {
@@ -149,7 +154,12 @@ impl Weights {
     }
 
     /// The bytes of a tensor of these weights.
+    ///
+    /// Those of a synthetic matrix do not exist; see [`Weights::synthetic_rows`].
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
+        if let Some(bytes) = self.synthetic_vector(tensor) {
+            return bytes;
+        }
         &self.files[tensor.file].bytes[tensor.bytes.clone()]
     }
 

@@ -227,6 +227,7 @@ fn join(
         tensors: Vec::new(),
         ignored: Vec::new(),
         by_name: HashMap::new(),
+        pools: None,
     };
     for (mapped, contents) in parts {
         if container != Container::Safetensors {
