@@ -21,5 +21,5 @@ pub use evaluate::{
 pub use file::WordVectors;
 pub use stats::Correlation;
 pub use table::VectorTable;
-pub use train::{Progress, TrainOptions, Trainer, has_pairs};
+pub use train::{Progress, TrainOptions, Trainer};
 pub use write::FileFormat;
