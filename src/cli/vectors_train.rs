@@ -13,7 +13,6 @@ use super::common::{self, DeviceArgs};
 use crate::error::{Error, Result};
 use crate::vectors::{
     Checkpoint, Corpus, CorpusReader, FileFormat, Objective, Sentences, Split, TrainOptions, Trainer,
-    has_pairs,
 };
 
 /// Trains word vectors: skip-gram with negative sampling (word2vec). Ctrl-C keeps what was learnt.
@@ -236,7 +235,7 @@ impl Train {
             }
         }
         let corpus = reader.finish(self.min_count)?;
-        if !has_pairs(&corpus) {
+        if !corpus.has_pairs() {
             return Err(Error::Input(
                 "no two words of the vocabulary stand in one sentence; sentences are lines, or with --paragraphs what \
                  stands between empty lines"

@@ -58,6 +58,10 @@ fn record(g: &mut Graph, x: Tensor, table: &[Tensor], shape: Shape) -> Result<Te
     let mut first_row = 0;
     for (i, &part) in table.iter().enumerate() {
         g.expect(part, part.n_rows(), pitch)?;
+        // A very long table makes each cluster take more rows, not the grid wider than it may be.
+        let part_rows = part.n_rows() as u32;
+        let rows = shape.rows.max(part_rows.div_ceil(g.caps().workgroups_max.max(1) * shape.clusters));
+        let columns = part_rows.div_ceil(rows * shape.clusters);
         let launch = g
             .launch(&COSINES)
             .role(&CLUSTER, shape.cluster)
@@ -69,13 +73,13 @@ fn record(g: &mut Graph, x: Tensor, table: &[Tensor], shape: Shape) -> Result<Te
             .config("QUESTIONS", shape.questions)
             .config("QUESTION_QUADS", (shape.questions * quads).max(1))
             .config("QUESTION_TAILS", (shape.questions * tail).max(1))
-            .config("ROWS", shape.rows)
+            .config("ROWS", rows)
             .config("TAIL", tail)
             .config("TAILS", tail.max(1))
             .config("WG_SIZE", 8 * shape.clusters)
             .params(&Cosines {
                 n_tokens: x.n_rows() as u32,
-                n_rows: part.n_rows() as u32,
+                n_rows: part_rows,
                 pitch: pitch as u32 / 4,
                 y_pitch: y.pitch() as u32,
                 first_row,
@@ -83,14 +87,13 @@ fn record(g: &mut Graph, x: Tensor, table: &[Tensor], shape: Shape) -> Result<Te
             .patch_rows("n_tokens", x)
             .read(x)
             .read(part);
-        let columns = (part.n_rows() as u32).div_ceil(shape.rows * shape.clusters);
         // A result in several parts keeps what the earlier launches wrote.
         let launch = if i == 0 { launch.write(y) } else { launch.update(y) };
         launch
             .grid([Extent::Fixed(columns), x.row_extent(shape.questions), Extent::Fixed(1)])
             .terms(pitch)
             .record()?;
-        first_row += part.n_rows() as u32;
+        first_row += part_rows;
     }
     Ok(y)
 }

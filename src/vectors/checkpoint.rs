@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::corpus::Corpus;
-use super::train::{Position, TrainOptions, Trainer, fingerprint};
+use super::train::{Position, TrainOptions, Trainer};
 use super::write::write_whole;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -98,7 +98,7 @@ impl Checkpoint {
 
     /// Goes on. Fails unless `corpus` is the text that the training began with.
     pub fn resume(self, gpu: &Gpu, corpus: Corpus) -> Result<Trainer> {
-        if self.n_words != corpus.words.len() || self.fingerprint != fingerprint(&corpus) {
+        if self.n_words != corpus.words.len() || self.fingerprint != corpus.fingerprint() {
             return Err(Error::Input(format!(
                 "the text is not the one that the training began with ({} words in its vocabulary, now {}); give the \
                  same files in the same order, with the same --min-count, --split and --paragraphs",
@@ -118,7 +118,7 @@ impl Trainer {
             FIELDS.iter().map(|(name, get, _)| ((*name).to_owned(), get(options))).collect();
         metadata.insert("epoch".into(), position.epoch.to_string());
         metadata.insert("piece".into(), position.piece.to_string());
-        metadata.insert("text".into(), fingerprint(self.corpus()).to_string());
+        metadata.insert("text".into(), self.corpus().fingerprint().to_string());
         let (inputs, outputs) = (self.vectors()?.values, self.outputs()?);
         let shape = vec![self.corpus().words.len(), options.dimensions];
         let view = |values| {

@@ -37,6 +37,22 @@ pub struct Corpus {
     pub n_words: u64,
 }
 
+impl Corpus {
+    /// Identifies a text, to see that training goes on with the one it began with (FNV-1a).
+    pub fn fingerprint(&self) -> u64 {
+        let step = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0000_0100_0000_01b3);
+        let start = step(0xcbf2_9ce4_8422_2325, self.ids.len() as u64);
+        let hash = self.ids.iter().fold(start, |hash, &id| step(hash, u64::from(id)));
+        let letters = self.words.iter().flat_map(|word| word.bytes().chain([b'\n']));
+        letters.fold(hash, |hash, byte| step(hash, u64::from(byte)))
+    }
+
+    /// Whether two words stand next to each other, without which nothing can be learnt.
+    pub fn has_pairs(&self) -> bool {
+        self.ids.windows(2).any(|pair| !pair.contains(&SENTENCE_END))
+    }
+}
+
 /// Reads texts; [`CorpusReader::finish`] gives the corpus.
 pub struct CorpusReader {
     split: Split,

@@ -33,5 +33,5 @@ pub use plot::{Plot, Point, escape};
 pub use spelling::similar_words;
 pub use stats::Correlation;
 pub use table::VectorTable;
-pub use train::{Progress, TrainOptions, Trainer, has_pairs};
+pub use train::{Progress, TrainOptions, Trainer};
 pub use write::FileFormat;

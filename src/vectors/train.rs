@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::corpus::{Corpus, SENTENCE_END};
+use super::corpus::Corpus;
 use super::draw::{Drawer, Random, WINDOW_MAX};
 use super::file::WordVectors;
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ impl TrainOptions {
             ("epochs", self.epochs as f64, 1.0, 1e6),
             ("rate", self.rate, 1e-9, 1.0),
             ("rate-min", self.rate_min, 0.0, self.rate),
-            ("batch", self.batch as f64, 0.0, 1e6),
+            ("batch", self.batch as f64, 0.0, 65_536.0),
         ];
         for (name, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
@@ -323,14 +323,12 @@ impl Trainer {
 /// Tiles of a batch: many keep the device busy, but the changes of all tiles that use a row are added
 /// up, and a row that most of them use would be pushed too far.
 fn batch_tiles(gpu: &Gpu, corpus: &Corpus, options: &TrainOptions, drawer: &Drawer) -> usize {
-    let centres =
-        TileShape::choose(gpu.caps(), options.objective, options.dimensions, options.window, 1).n_centres;
+    let shape = TileShape::choose(gpu.caps(), options.objective, options.dimensions, options.window, 1);
     if options.batch > 0 {
-        return options.batch.div_ceil(centres);
+        return options.batch.div_ceil(shape.n_centres);
     }
     let most = if gpu.caps().software() { 128 } else { 512 };
     let (text, drawn) = drawer.commonest(&corpus.counts);
-    let shape = TileShape::choose(gpu.caps(), options.objective, options.dimensions, options.window, 1);
     // Uses of the commonest word's rows per tile.
     let inputs = text * shape.n_inputs_max() as f64;
     let outputs = text * shape.n_centres as f64 + drawn * shape.n_negatives as f64;
@@ -358,7 +356,7 @@ fn upload(
             have: Some(limit),
             advice: format!(
                 "the vectors of {n_words} words lie in one buffer, of which this device binds no more; raise \
-                 --min-count or lower --dim"
+                 --min-count, lower --dim or, if it was given, --batch"
             ),
         });
     }
@@ -395,17 +393,4 @@ fn program(gpu: &Gpu, shape: &TileShape, negative: usize, buffers: [&Buffer; 4])
         merge_rows(&mut g, training.tiles, first + shape.output_segments(), training.outputs)?;
     }
     g.build(gpu, &mut Scratch::default())
-}
-
-/// Identifies a text, to see that training goes on with the one it began with (FNV-1a).
-pub fn fingerprint(corpus: &Corpus) -> u64 {
-    let step = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0000_0100_0000_01b3);
-    let start = step(0xcbf2_9ce4_8422_2325, corpus.ids.len() as u64);
-    let hash = corpus.ids.iter().fold(start, |hash, &id| step(hash, u64::from(id)));
-    corpus.words.iter().flat_map(|word| word.bytes().chain([b'\n'])).fold(hash, |h, b| step(h, u64::from(b)))
-}
-
-/// Whether the text has two words next to each other, without which nothing can be learnt.
-pub fn has_pairs(corpus: &Corpus) -> bool {
-    corpus.ids.windows(2).any(|pair| !pair.contains(&SENTENCE_END))
 }
