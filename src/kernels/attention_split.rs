@@ -82,6 +82,12 @@ pub(super) fn record(
     let partials = g.temp("attention spans", n_partials, p.head_dim + 4, Dtype::F32);
     let a = attention::params_of(q, batch, p, reach);
     let groups = (p.n_heads / split.heads) as u32;
+    // Who sees positions after its own may see more than the step's sequences are long, such as a text that
+    // was read before.
+    let spans = match p.after {
+        0 => Extent::Per(Size::Context, SPAN as u32),
+        _ => Extent::Fixed(n_spans as u32),
+    };
     let launch = g.launch(&ATTENTION_SPLIT).role(&CLUSTER, split.cluster);
     attention::configure(launch, p, kv, dtype)
         .config("CLUSTERS", split.clusters)
@@ -112,11 +118,7 @@ pub(super) fn record(
         .update(partials)
         .bind(2, kv.k, Access::Read)
         .bind(2, kv.v, Access::Read)
-        .grid([
-            Extent::Fixed(groups.div_ceil(split.clusters)),
-            Extent::Per(Size::Context, SPAN as u32),
-            q.row_extent(1),
-        ])
+        .grid([Extent::Fixed(groups.div_ceil(split.clusters)), spans, q.row_extent(1)])
         .terms(SPAN + p.head_dim)
         .record()?;
     let merge = Merge { window: a.window, after: a.after, n_spans, n_heads: p.n_heads, head_dim: p.head_dim };
