@@ -1,4 +1,6 @@
 //! Fused attention over the paged cache. The maths is in `shaders/attention.wgsl`.
+//!
+//! Longer than most files: the twin and the cases here serve all kernels of attention.
 
 use std::ops::Range;
 

@@ -45,6 +45,10 @@ pub(super) fn attention_merge(
     g.expect(y, y.n_rows(), p.n_heads * p.head_dim)?;
     g.expect(partials, y.n_rows() * p.n_heads * p.n_spans, p.head_dim + 4)?;
     let n_lanes: u32 = if g.caps().software() { 8 } else { 64 };
+    let needed = match p.after {
+        0 => Extent::Above(Size::Context, SPAN as u32),
+        _ => Extent::Fixed(1),
+    };
     let quads = (p.n_heads * p.head_dim / 4) as u32;
     g.launch(&ATTENTION_MERGE)
         .role(&REAL, roles::real_name(y.dtype))
@@ -63,11 +67,7 @@ pub(super) fn attention_merge(
         .read(batch.slots)
         .read(batch.limits)
         .update(y)
-        .grid([
-            Extent::Fixed(quads.div_ceil(n_lanes)),
-            y.row_extent(1),
-            Extent::Above(Size::Context, SPAN as u32),
-        ])
+        .grid([Extent::Fixed(quads.div_ceil(n_lanes)), y.row_extent(1), needed])
         .terms(p.n_spans)
         .record()
 }

@@ -1,6 +1,8 @@
 //! The forward pass of a decoder, recorded as a graph.
 //!
 //! It sees a flat list of tokens, each with a position and a slot; see [`crate::kernels::Batch`].
+//!
+//! Longer than most files: the parts of a layer are short and read best in the order they run.
 
 use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
 use super::load::{Cross, Ffn, Layer, Linear, Model, NormWeights, OutputHead, Tensors};
