@@ -106,8 +106,9 @@ pub(super) fn key(weight: &PackedWeight, role: &str, dtype: Dtype, n_tokens: usi
 pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
     let table = choose(caps, n_tokens);
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
-        (true, 1) => &[(2, 1, 1), (8, 1, 1), (4, 1, 4)],
-        (true, _) => &[(2, 4, 1), (4, 2, 1), (4, 4, 2), (2, 8, 1)],
+        // A cluster takes a band of 4 groups: how lanes share a row's last blocks depends on it.
+        (true, 1) => &[(4, 1, 2), (4, 1, 4)],
+        (true, _) => &[(4, 2, 1), (4, 4, 2), (4, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
