@@ -37,7 +37,11 @@ impl<'a> Config<'a> {
         match self {
             Config::Gguf(metadata) => metadata.architecture(),
             Config::Hub { file, json } => json.get("model_type").and_then(Value::as_str).ok_or_else(|| {
-                Error::file(file, "expected a text under \"model_type\"; is this the config.json of a model?")
+                Error::file(
+                    file,
+                    "expected a text under \"model_type\", found none; the oldest files lack it: add it, and the \
+                     class under \"architectures\", as newer files of the family have them",
+                )
             }),
         }
     }

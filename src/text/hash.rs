@@ -75,7 +75,8 @@ mod tests {
         let mut places = vec![0u32; 1 << 12];
         for a in 0..256u32 {
             for b in 0..256u32 {
-                places[seed.hash_one((a, b)) as usize % places.len()] += 1;
+                let place = seed.hash_one((a, b)) as usize % places.len();
+                places[place] += 1;
             }
         }
         // 16 keys per place on average.
