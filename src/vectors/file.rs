@@ -45,7 +45,7 @@ fn parse(bytes: &[u8], file: &str) -> Result<WordVectors> {
     let first_end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
     let first = std::str::from_utf8(&bytes[..first_end]).unwrap_or_default();
     let fields: Vec<&str> = first.split_whitespace().collect();
-    if bytes.is_empty() || fields.is_empty() {
+    if fields.is_empty() && bytes[..first_end].iter().all(u8::is_ascii_whitespace) {
         return Err(fail("is empty; expected word vectors".into()));
     }
     let header = match &fields[..] {

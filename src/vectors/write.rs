@@ -76,24 +76,24 @@ pub(super) fn write_whole(
 /// The shortest text that reads back as `value`, as NumPy 2.4 writes an f32 (and gensim with it): exponents
 /// of two digits at least below 1e-4 and from 1e6 on, and a point in every other number.
 fn push_number(out: &mut Vec<u8>, value: f32) {
+    // "-1.5e-7": as many digits as are needed. Where two numbers of so many digits are equally near,
+    // NumPy takes the even one, as Rust does only where it is told how many digits to write.
+    let shortest = format!("{value:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let n_digits = digits.bytes().filter(u8::is_ascii_digit).count();
+    let exponent: i32 = exponent.parse().unwrap_or(0);
     // The nearest f32 to 1e-4 is a little less than it.
-    let size = f64::from(value).abs();
-    if size == 0.0 || (1e-4..1e6).contains(&size) {
-        let start = out.len();
-        write!(out, "{value}").expect("memory can be written to");
-        if !out[start..].contains(&b'.') {
-            out.extend_from_slice(b".0");
-        }
-        return;
-    }
-    // "1.5e-7": Rust writes no plus and no zeros before the exponent.
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = match exponent.strip_prefix('-') {
-        Some(exponent) => ('-', exponent),
-        None => ('+', exponent),
+    let exact = f64::from(value);
+    let written = if value == 0.0 || (1e-4..1e6).contains(&exact.abs()) {
+        let n_decimals = (n_digits as i32 - 1 - exponent).max(0) as usize;
+        write!(out, "{exact:.n_decimals$}{}", if n_decimals == 0 { ".0" } else { "" })
+    } else {
+        let text = format!("{exact:.*e}", n_digits - 1);
+        let digits = text.split_once('e').map_or(text.as_str(), |(digits, _)| digits);
+        let sign = if exponent < 0 { '-' } else { '+' };
+        write!(out, "{digits}e{sign}{:02}", exponent.abs())
     };
-    write!(out, "{digits}e{sign}{exponent:0>2}").expect("memory can be written to");
+    written.expect("memory can be written to");
 }
 
 #[cfg(test)]
@@ -113,6 +113,10 @@ mod tests {
             (1.000_000_05e-4, "0.000100000005"),
             (999_999.94, "999999.94"),
             (1e6, "1e+06"),
+            // Halfway between two texts: the even one.
+            (343_126.125, "343126.12"),
+            (343_126.375, "343126.38"),
+            (-1_752_255.25, "-1.7522552e+06"),
             (9.999_999e-5, "9.999999e-05"),
             (1e-5, "1e-05"),
             (-1.5e-7, "-1.5e-07"),
