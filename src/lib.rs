@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  cli        commands                                      the only module that prints or exits
-//!  vectors    bag of words, word vectors
+//!  vectors    bag of words, word vectors, pictures of vectors, runs that texts share
 //!  engine     sequences, batching, sampling, stop rules; encoding whole texts
 //!  model      architectures as data, loading, forward passes, KV cache
 //!  kernels    one file per kernel: declaration, recording function, CPU twin, test cases

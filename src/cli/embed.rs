@@ -31,8 +31,8 @@ use crate::weights::Weights;
   aquatint embed --evaluate stsb-en-test.csv
 
 JSON: {model, dimensions, vectors: [[...]], tokens: [n, ...]}; with --similarity also similarity: [[...]];
-with --tokens and --input-rows {model, dimensions, kind: contextual|input, texts: [[{id, piece, vector}]]};
-with --plot {output, shares, points}; with --evaluate {pairs, spearman, sentences_per_second}")]
+with --tokens and --input-rows vectors is one list of vectors per text, beside kind: contextual|input,
+ids: [[id]], pieces: [[text]]; with --plot {output, shares, points}; with --evaluate {pairs, spearman, sentences_per_second}")]
 pub struct Embed {
     /// Texts.
     texts: Vec<String>,
@@ -196,18 +196,24 @@ impl Embed {
         rows: Vec<Vec<Vec<f32>>>,
         kind: &str,
     ) -> Result<ExitCode> {
-        let piece = |id: &u32| String::from_utf8_lossy(&tokenizer.piece_bytes(*id)).into_owned();
+        // Tokens that stand for no text have a name.
+        let piece = |id: &u32| match tokenizer.piece_bytes(*id) {
+            bytes if bytes.is_empty() => tokenizer.piece(*id).unwrap_or_default().trim().to_owned(),
+            bytes => String::from_utf8_lossy(&bytes).into_owned(),
+        };
         let pieces: Vec<Vec<String>> = ids.iter().map(|ids| ids.iter().map(piece).collect()).collect();
         if self.json {
-            let token = |((id, piece), vector): ((&u32, &String), &Vec<f32>)| json!({ "id": id, "piece": piece, "vector": vector });
-            let text = |((ids, pieces), rows): ((&&[u32], &Vec<String>), &Vec<Vec<f32>>)| {
-                ids.iter().zip(pieces).zip(rows).map(token).collect::<Vec<_>>()
-            };
-            let texts: Vec<_> = ids.iter().zip(&pieces).zip(&rows).map(text).collect();
             let dimensions = rows.first().and_then(|rows| rows.first()).map_or(0, Vec::len);
-            return self.print_object(
-                &json!({ "model": self.model, "dimensions": dimensions, "kind": kind, "texts": texts }),
-            );
+            let n: Vec<usize> = ids.iter().map(|ids| ids.len()).collect();
+            return self.print_object(&json!({
+                "model": self.model,
+                "dimensions": dimensions,
+                "kind": kind,
+                "vectors": rows,
+                "tokens": n,
+                "ids": ids,
+                "pieces": pieces,
+            }));
         }
         let pieces: Vec<String> = pieces.into_iter().flatten().collect();
         let vectors: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
