@@ -69,7 +69,6 @@ fn products_of_bytes_differ_from_those_of_floats_by_their_rounding() {
     let quantise = aquatint::model::LoadOptions {
         quantise: aquatint::tensor::format::by_name("Q8_0").ok(),
         tokenizer_optional: true,
-        ..Default::default()
     };
     let logits = |gpu: &Gpu| {
         let path = common::data("models/llama_gqa");
