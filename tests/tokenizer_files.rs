@@ -115,41 +115,44 @@ fn changed(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 /// A copy of a JSON file in which one value somewhere is another one.
 fn changed_json(json: &Value, random: &mut Random) -> Value {
     let mut json = json.clone();
-    let mut place = &mut json;
-    loop {
-        let n_inside = match place {
-            _ if random.below(4) == 0 => 0,
-            Value::Object(map) => map.len(),
-            Value::Array(list) => list.len(),
-            _ => 0,
-        };
-        let at = random.below(n_inside);
-        place = match place {
-            Value::Object(map) if n_inside > 0 => map.values_mut().nth(at).expect("it is there"),
-            Value::Array(list) if n_inside > 0 => &mut list[at],
-            place => {
-                let odd = [
-                    Value::Null,
-                    json!(-1),
-                    json!(0),
-                    json!(4_000_000_000u32),
-                    json!(1e300),
-                    json!(true),
-                    json!(""),
-                    json!("a"),
-                    json!("\u{10ffff}\0 x"),
-                    json!("a".repeat(5000)),
-                    json!([]),
-                    json!({}),
-                    json!(["a", "b"]),
-                    json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
-                    json!({"Regex": "(a*)*(?!b)"}),
-                    json!({"Regex": "((((((((((a{9}){9}){9}){9}){9}){9}"}),
-                ];
-                *place = odd[random.below(odd.len())].clone();
-                return json;
-            }
-        };
+    let odd = [
+        Value::Null,
+        json!(-1),
+        json!(0),
+        json!(4_000_000_000u32),
+        json!(1e300),
+        json!(true),
+        json!(""),
+        json!("a"),
+        json!("\u{10ffff}\0 x"),
+        json!("a".repeat(5000)),
+        json!([]),
+        json!({}),
+        json!(["a", "b"]),
+        json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
+        json!({"Regex": "(a*)*(?!b)"}),
+        json!({"Regex": "((((((((((a{9}){9}){9}){9}){9}){9}"}),
+    ];
+    *place_in(&mut json, random) = odd[random.below(odd.len())].clone();
+    json
+}
+
+/// Some value in a JSON tree.
+fn place_in<'a>(json: &'a mut Value, random: &mut Random) -> &'a mut Value {
+    let n_inside = match json {
+        _ if random.below(4) == 0 => 0,
+        Value::Object(map) => map.len(),
+        Value::Array(list) => list.len(),
+        _ => 0,
+    };
+    if n_inside == 0 {
+        return json;
+    }
+    let at = random.below(n_inside);
+    match json {
+        Value::Object(map) => place_in(map.values_mut().nth(at).expect("it is there"), random),
+        Value::Array(list) => place_in(&mut list[at], random),
+        leaf => leaf,
     }
 }
 
