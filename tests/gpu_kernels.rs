@@ -3,7 +3,7 @@
 
 mod common;
 
-use aquatint::engine::{Engine, EngineOptions};
+use aquatint::engine::{Engine, EngineOptions, GenerateOptions};
 use aquatint::gpu::{Caps, Class, Gpu};
 
 /// The device as if it were a GPU. `int8_dot`: as if it were fast at bytes.
