@@ -124,31 +124,32 @@ fn changed_json(json: &Value, random: &mut Random) -> Value {
             _ => 0,
         };
         let at = random.below(n_inside);
+        if n_inside == 0 {
+            let odd = [
+                Value::Null,
+                json!(-1),
+                json!(0),
+                json!(4_000_000_000u32),
+                json!(1e300),
+                json!(true),
+                json!(""),
+                json!("a"),
+                json!("\u{10ffff}\0 x"),
+                json!("a".repeat(5000)),
+                json!([]),
+                json!({}),
+                json!(["a", "b"]),
+                json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
+                json!({"Regex": "(a*)*(?!b)"}),
+                json!({"Regex": "((((((((((a{9}){9}){9}){9}){9}){9}"}),
+            ];
+            *place = odd[random.below(odd.len())].clone();
+            return json;
+        }
         place = match place {
-            Value::Object(map) if n_inside > 0 => map.values_mut().nth(at).expect("it is there"),
-            Value::Array(list) if n_inside > 0 => &mut list[at],
-            place => {
-                let odd = [
-                    Value::Null,
-                    json!(-1),
-                    json!(0),
-                    json!(4_000_000_000u32),
-                    json!(1e300),
-                    json!(true),
-                    json!(""),
-                    json!("a"),
-                    json!("\u{10ffff}\0 x"),
-                    json!("a".repeat(5000)),
-                    json!([]),
-                    json!({}),
-                    json!(["a", "b"]),
-                    json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
-                    json!({"Regex": "(a*)*(?!b)"}),
-                    json!({"Regex": "((((((((((a{9}){9}){9}){9}){9}){9}"}),
-                ];
-                *place = odd[random.below(odd.len())].clone();
-                return json;
-            }
+            Value::Object(map) => map.values_mut().nth(at).expect("it is there"),
+            Value::Array(list) => &mut list[at],
+            _ => unreachable!("nothing else has values inside"),
         };
     }
 }
