@@ -202,7 +202,7 @@ fn check_steps(part: &str, step: &Value, depth: usize, growth: &mut u64) -> Resu
 
 /// A template for one text holds special tokens that are explained below it, and the text.
 fn check_template(step: &Value) -> Result<(), String> {
-    for (list, sequences) in [("single", &["A"][..]), ("pair", &["A", "B"])] {
+    for (list, sequences) in [("single", &["A"][..]), ("pair", &["A", "B"][..])] {
         for piece in step[list].as_array().into_iter().flatten() {
             let special = piece["SpecialToken"]["id"].as_str();
             let sequence = piece["Sequence"]["id"].as_str();
