@@ -264,11 +264,11 @@ fn tokenizers_are_made_and_damaged_ones_refused() {
     for (name, bytes) in [
         ("empty.json", &b""[..]),
         ("cut.json", &before[..before.len() / 2]),
-        ("list.json", b"[1, 2]"),
-        ("empty.model", b""),
-        ("noise.model", &[0xff; 99]),
-        ("noise.gguf", &[7; 99]),
-        ("noise.tiktoken", b"no ranks"),
+        ("list.json", &b"[1, 2]"[..]),
+        ("empty.model", &b""[..]),
+        ("noise.model", &[0xff; 99][..]),
+        ("noise.gguf", &[7; 99][..]),
+        ("noise.tiktoken", &b"no ranks"[..]),
     ] {
         let damaged = folder.join(name);
         std::fs::write(&damaged, bytes).expect("written");

@@ -102,7 +102,9 @@ fn of_file(path: &Path) -> Result<Tokenizer> {
             let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
             let has_capitals = || {
                 let text = String::from_utf8_lossy(&bytes);
-                text.lines().any(|piece| !piece.starts_with('[') && piece.chars().any(char::is_uppercase))
+                // `ℝ` counts as a capital, but there is no small one that it would become.
+                let capital = |c: char| !c.to_lowercase().eq([c]);
+                text.lines().any(|piece| !piece.starts_with('[') && piece.chars().any(capital))
             };
             let lowercase = config["do_lower_case"].as_bool().unwrap_or_else(|| !has_capitals());
             let strip_accents = config["strip_accents"].as_bool().unwrap_or(lowercase);

@@ -181,6 +181,7 @@ fn check_steps(part: &str, step: &Value, depth: usize, growth: &mut u64) -> Resu
                 other => other.to_string(),
             })
         }
+        "TemplateProcessing" => check_template(step),
         "FixedLength" if step["length"].as_u64() == Some(0) => {
             Err("a pre-tokenizer cuts into parts of length 0".into())
         }
@@ -197,6 +198,25 @@ fn check_steps(part: &str, step: &Value, depth: usize, growth: &mut u64) -> Resu
         }
         _ => Ok(()),
     }
+}
+
+/// A template for one text holds special tokens that are explained below it, and the text.
+fn check_template(step: &Value) -> Result<(), String> {
+    for (list, sequences) in [("single", &["A"][..]), ("pair", &["A", "B"][..])] {
+        for piece in step[list].as_array().into_iter().flatten() {
+            let special = piece["SpecialToken"]["id"].as_str();
+            let sequence = piece["Sequence"]["id"].as_str();
+            let known = match (special, sequence) {
+                (Some(name), None) => step["special_tokens"].get(name).is_some(),
+                (None, Some(name)) => sequences.contains(&name),
+                _ => false,
+            };
+            if !known {
+                return Err(format!("post_processor: {list}: unexpected {}", short(piece)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of a value, for messages.
