@@ -10,7 +10,7 @@ use aquatint::gpu::{Caps, Class, Gpu};
 fn as_gpu(int8_dot: bool) -> Gpu {
     let gpu = common::gpu();
     gpu.set_int8_dot(int8_dot);
-    gpu.with_caps(Caps { class: Class::Gpu, int8_dot, ..gpu.caps().clone() })
+    gpu.with_caps(Caps { class: Class::Gpu, int8_dot, images: false, ..gpu.caps().clone() })
 }
 
 /// 70 tokens: more than a tile of them, and no whole number of tiles.

@@ -57,7 +57,7 @@ const WORKGROUPS_MIN: usize = 96;
 /// The tile for a product, or `None` where the device is not measured to be fast at bytes, the tokens are
 /// too few, the format has no bytes, or activations are wanted in full.
 pub(super) fn choose(caps: &Caps, x: Tensor, weight: &PackedWeight) -> Option<ByteTile> {
-    let wanted = caps.int8_dot && !caps.software() && x.n_rows() > MATVEC_TOKENS_MAX;
+    let wanted = caps.int8_dot && !caps.software() && !caps.images && x.n_rows() > MATVEC_TOKENS_MAX;
     if !wanted || x.dtype != Dtype::F16 || QUANTS.file(weight.format.name).is_none() {
         return None;
     }
