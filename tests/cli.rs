@@ -96,7 +96,7 @@ fn bench_reports_compares_and_draws() {
     }
     assert!(rows[1]["bandwidth_share"].as_f64().is_some_and(|share| share > 0.0 && share < 2.0));
     assert!(rows[0]["product_share"].as_f64().is_some_and(|share| share > 0.0 && share < 3.0));
-    assert_eq!(rows[1]["submissions_per_step"], 1.0);
+    assert!(rows[1]["submissions_per_step"].as_f64().is_some_and(|n| n > 0.0 && n <= 1.0), "{}", rows[1]);
     assert!(report["kernels"].as_array().is_some_and(|kernels| kernels.len() > 5));
     let html = std::fs::read_to_string(&page).expect("the page was written");
     assert!(html.contains("\"aquatint-bench-1\"") && html.ends_with("</html>\n"));

@@ -141,7 +141,9 @@ mod tests {
         };
         for n in 2..N_SHORT {
             for seed in 0..200u32 {
-                let letter = |i: usize| if seed.wrapping_mul(2_654_435_761) >> (i % 31) & 1 == 0 { b'a' } else { b'b' };
+                let letter = |i: usize| {
+                    if seed.wrapping_mul(2_654_435_761) >> (i % 31) & 1 == 0 { b'a' } else { b'b' }
+                };
                 let text: Vec<u8> = (0..n).map(letter).collect();
                 let symbols = |m: usize| (0..m as u32).map(|i| Symbol { id: NO_TOKEN, start: i, end: i + 1 });
                 let mut short: Vec<Symbol> = symbols(n).collect();

@@ -97,7 +97,9 @@ impl Test {
             "operations_per_second": operations / spent,
             "product_share": (!is_decode).then_some(operations / spent / rates.product),
             "host_us_per_dispatch": 1e6 * per_dispatch,
-            "dispatches_per_step": dispatches as f64 / n_steps,
+            // A pass is one submission.
+            "dispatches_per_step": dispatches as f64 / submissions.max(1) as f64,
+            // Below 1 for short answers: a pass or two were sent before the first token came.
             "submissions_per_step": submissions as f64 / n_steps,
             "idle_share": idle,
             "cpu_seconds_per_token": cpu.map(|cpu| cpu / n_tokens),
