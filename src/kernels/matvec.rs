@@ -108,7 +108,7 @@ pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
         // A cluster takes a band of 4 groups: how lanes share a row's last blocks depends on it.
         (true, 1) => &[(4, 1, 2), (4, 1, 4)],
-        (true, _) => &[(4, 2, 1), (4, 4, 2), (4, 8, 1)],
+        (true, _) => &[(4, 2, 1), (4, 4, 1), (4, 4, 2), (4, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
@@ -150,7 +150,8 @@ fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     match (caps.software(), n_tokens) {
         // Loads cost most there: many rows share each activation, few tokens each weight.
         (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, _) => Shape { groups: 4, cols: 4, clusters: 1, cluster },
+        (true, 2..=4) => Shape { groups: 4, cols: 4, clusters: 1, cluster },
+        (true, _) => Shape { groups: 4, cols: 8, clusters: 1, cluster },
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
         (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
