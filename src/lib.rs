@@ -34,7 +34,9 @@
 //!
 //! - *row*: the last dimension of a tensor is contiguous; a `(n, k)` tensor has `n` rows of `k`.
 //! - *block*: 32 consecutive weights of a row. *Super-block*: 8 blocks (K-quants).
-//! - *group*: 4 consecutive rows of a packed weight. *Plane*: one array of a packed weight.
+//! - *group*: 4 consecutive rows of a packed weight. *Band*: 4 groups, which lie together in *tiles* of 8
+//!   blocks, in the order in which a cluster reads them. *Plane*: one array of a packed weight.
+//! - *image*: a plane or the input of a matrix product as a texture, which software drivers read faster.
 //! - *quad*: 4 consecutive elements of a row.
 //! - *cluster*: 8 lanes (invocations) that work on one result and exchange values by shuffles.
 //! - *slot*: the place of a sequence in the batch. *Page*: 32 positions of one sequence in the KV pool.
