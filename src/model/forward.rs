@@ -5,7 +5,8 @@
 //! Longer than most files: the parts of a layer are short and read best in the order they run.
 
 use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
-use super::load::{Cross, Ffn, Layer, Linear, Model, NormWeights, OutputHead, Tensors};
+use super::load::Model;
+use super::tensors::{Cross, Ffn, Layer, Linear, NormWeights, OutputHead, Tensors};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Size};
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};

@@ -6,22 +6,22 @@ mod config;
 mod decoder;
 mod forward;
 mod load;
+mod loader;
 mod names;
 mod products;
 mod quantise;
 mod relative;
 mod rotary;
 mod source;
+mod tensors;
 mod vocab;
 
 pub use arch::{ARCHITECTURES, Architecture};
 pub use decoder::{Decoder, Experts, FeedForward, Norm, NormPlacement, QkNorm, Relative};
 pub use forward::{CrossStep, Head, Pass, Step, record, record_source};
-pub use load::{
-    Cross, Ffn, Layer, Linear, LoadOptions, LoadProgress, LoadTimes, Model, NormWeights, OutputHead, Tensors,
-    describe, load_embedding,
-};
+pub use load::{LoadOptions, LoadProgress, LoadTimes, Model, describe, load_embedding};
 pub use products::products;
 pub use quantise::{requantise, target as quantise_target};
 pub use rotary::Rope;
+pub use tensors::{Cross, Ffn, Layer, Linear, NormWeights, OutputHead, Tensors};
 pub use vocab::{open_tokenizer, tokenizer};

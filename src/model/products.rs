@@ -1,7 +1,8 @@
 //! The matrix products of a model by shape, for choosing how to compute them.
 
 use super::decoder::Decoder;
-use super::load::{Ffn, Model, NormWeights, OutputHead};
+use super::load::Model;
+use super::tensors::{Ffn, NormWeights, OutputHead};
 use crate::graph::PackedWeight;
 use crate::kernels::{Product, ProductKind};
 
