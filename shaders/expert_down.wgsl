@@ -6,11 +6,13 @@
 // experts, shares: (n_tokens, n_used)
 //
 // A cluster of 8 lanes makes 4 rows for one token, over its experts in order: no atomics.
+import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, WG_SIZE};
+import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{dot4, load_weights, prepare};
+import package::weight::{load_weights, prepare};
 
 struct Params {
     n_quads: u32,
@@ -41,8 +43,9 @@ fn expert_down(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         let at = min(wanted, params.n_chunk_groups - 1u);
         let row = (token * params.n_used + j) * params.n_quads;
         for (var block = index; block < params.n_blocks; block += 8u) {
-            let x = prepare(x_block(row, block, params.n_quads));
-            sum += share * dot4(load_weights(at, block, params.n_blocks), x);
+            var x: array<Block, 1>;
+            x[0] = prepare(x_block(row, block, params.n_quads));
+            sum += share * dots(load_weights(at, block, params.n_blocks), &x)[0];
         }
     }
     sum = cluster_sum4(sum, lane);

@@ -7,11 +7,13 @@
 // experts: (n_tokens, n_used)    y: (n_tokens, n_used, n_ff)
 //
 // A cluster of 8 lanes makes 4 rows for one token and one of its experts; as in matvec.wgsl.
+import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, WG_SIZE};
+import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{dot4, load_weights, prepare};
+import package::weight::{load_weights, prepare};
 
 struct Params {
     n_quads: u32,
@@ -38,8 +40,9 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let at = min(wanted, params.n_chunk_groups - 1u);
     var sum = vec4<f32>(0.0);
     for (var block = index; block < params.n_blocks; block += 8u) {
-        let x = prepare(x_block(token * params.n_quads, block, params.n_quads));
-        sum += dot4(load_weights(at, block, params.n_blocks), x);
+        var x: array<Block, 1>;
+        x[0] = prepare(x_block(token * params.n_quads, block, params.n_quads));
+        sum += dots(load_weights(at, block, params.n_blocks), &x)[0];
     }
     sum = cluster_sum4(sum, lane);
     if index == 0u && group < params.n_groups && wanted < params.n_chunk_groups {

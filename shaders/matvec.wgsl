@@ -12,9 +12,10 @@
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_pair4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
+import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{dot4, load_weights, prepare};
+import package::weight::{load_weights, prepare};
 
 struct Params {
     n_tokens: u32,
@@ -41,37 +42,30 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     for (var i = 0u; i < VALUES; i++) { // unroll
         sums[i] = vec4<f32>(0.0);
     }
+    // Whole steps of 8 blocks, and one for the tail. The loops stay loops: what a driver writes out for
+    // all groups would not fit the caches of instructions.
     let end = params.n_blocks - TAIL;
-    for (var block = index; block < end; block += 8u) {
+    let n_full = (end + 7u) / 8u;
+    for (var step = 0u; step < n_full + min(TAIL, 1u); step++) {
+        let is_tail = step == n_full;
+        let block = select(8u * step + index, end + index % max(TAIL, 1u), is_tail);
+        // Past the end the last block is read and not added: lanes stay together.
+        let at = min(block, params.n_blocks - 1u);
         var inputs: array<Block, COLS>;
         for (var c = 0u; c < COLS; c++) { // unroll
             let token = min(first_token + c, params.n_tokens - 1u);
-            inputs[c] = prepare(x_block(token * params.n_quads, block, params.n_quads));
+            inputs[c] = prepare(x_block(token * params.n_quads, at, params.n_quads));
         }
-        for (var g = 0u; g < GROUPS; g++) { // unroll
-            // Past the last group the work is repeated and not stored: lanes stay together.
-            let w = load_weights(min(first + g, params.n_groups - 1u), block, params.n_blocks);
-            for (var c = 0u; c < COLS; c++) { // unroll
-                sums[c * GROUPS + g] += dot4(w, inputs[c]);
-            }
-        }
-    }
-    if TAIL > 0u {
-        let block = end + index % max(TAIL, 1u);
-        let part = index / max(TAIL, 1u);
-        var inputs: array<Block, COLS>;
-        for (var c = 0u; c < COLS; c++) { // unroll
-            let token = min(first_token + c, params.n_tokens - 1u);
-            inputs[c] = prepare(x_block(token * params.n_quads, block, params.n_quads));
-        }
-        for (var j = 0u; j < TAIL_GROUPS; j++) { // unroll
-            let own = min(part * TAIL_GROUPS + j, GROUPS - 1u);
-            let w = load_weights(min(first + own, params.n_groups - 1u), block, params.n_blocks);
-            for (var c = 0u; c < COLS; c++) { // unroll
-                let products = dot4(w, inputs[c]);
-                for (var g = 0u; g < GROUPS; g++) { // unroll
-                    let mine = part * TAIL_GROUPS + j == g;
-                    sums[c * GROUPS + g] += select(vec4<f32>(0.0), products, mine);
+        let own = select(0u, index / max(TAIL, 1u) * TAIL_GROUPS, is_tail);
+        let n_own = select(min(GROUPS, params.n_groups), TAIL_GROUPS, is_tail);
+        for (var j = 0u; j < n_own; j++) {
+            let group = first + min(own + j, GROUPS - 1u);
+            let w = load_weights(min(group, params.n_groups - 1u), at, params.n_blocks);
+            let products = dots(w, &inputs);
+            for (var g = 0u; g < GROUPS; g++) { // unroll
+                let mine = own + j == g && block < params.n_blocks;
+                for (var c = 0u; c < COLS; c++) { // unroll
+                    sums[c * GROUPS + g] += select(vec4<f32>(0.0), products[c], mine);
                 }
             }
         }

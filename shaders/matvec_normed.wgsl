@@ -8,12 +8,13 @@
 // As matvec.wgsl. A cluster reads all of x anyway, so it sums the squares beside the products and
 // scales at the end; n_columns is a multiple of 32.
 // Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
-import package::block::Block;
+import package::block::{Block, block_of};
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum, cluster_sum4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
+import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{dot4, load_weights, prepare};
+import package::weight::{load_weights, prepare};
 
 struct Params {
     n_tokens: u32,
@@ -32,27 +33,19 @@ struct Params {
 @group(0) @binding(3) var<storage, read> gain: array<vec4<f32>>;
 
 fn squares_of(x: Block) -> f32 {
-    return ((dot(x.v0, x.v0) + dot(x.v1, x.v1)) + (dot(x.v2, x.v2) + dot(x.v3, x.v3)))
-        + ((dot(x.v4, x.v4) + dot(x.v5, x.v5)) + (dot(x.v6, x.v6) + dot(x.v7, x.v7)));
+    var sum = 0.0;
+    for (var i = 0u; i < 8u; i++) { // unroll
+        sum += dot(x.v[i], x.v[i]);
+    }
+    return sum;
 }
 
 fn with_gain(x: Block, block: u32) -> Block {
-    let at = 8u * block;
-    var b = Block(
-        x.v0 * gain[at],
-        x.v1 * gain[at + 1u],
-        x.v2 * gain[at + 2u],
-        x.v3 * gain[at + 3u],
-        x.v4 * gain[at + 4u],
-        x.v5 * gain[at + 5u],
-        x.v6 * gain[at + 6u],
-        x.v7 * gain[at + 7u],
-        0.0,
-        0.0,
-    );
-    b.sum_low = dot((b.v0 + b.v1) + (b.v2 + b.v3), vec4<f32>(1.0));
-    b.sum_high = dot((b.v4 + b.v5) + (b.v6 + b.v7), vec4<f32>(1.0));
-    return b;
+    var v = x.v;
+    for (var i = 0u; i < 8u; i++) { // unroll
+        v[i] *= gain[8u * block + i];
+    }
+    return block_of(v);
 }
 
 @compute @workgroup_size(WG_SIZE)
@@ -80,8 +73,9 @@ fn matvec_normed(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         for (var g = 0u; g < GROUPS; g++) { // unroll
             // Past the last group the work is repeated and not stored: lanes stay together.
             let w = load_weights(min(first + g, params.n_groups - 1u), block, params.n_blocks);
+            let products = dots(w, &inputs);
             for (var c = 0u; c < COLS; c++) { // unroll
-                sums[c * GROUPS + g] += dot4(w, inputs[c]);
+                sums[c * GROUPS + g] += products[c];
             }
         }
     }

@@ -349,8 +349,10 @@ fn linked(format: &Format) -> String {
     text + "@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
         @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             var x: Block;
-            x.v0 = y[id.x];
-            y[id.x] = dot4(load_weights(id.x, id.y, id.z), prepare(x)) + weight4(id.x, id.y, id.z);
+            x.v[0] = y[id.x];
+            let w = load_weights(id.x, id.y, id.z);
+            let low = quad(w, id.y, id.z) * prepare(x).v[0];
+            y[id.x] = scaled(w, low, y[id.y], x) + weight4(id.x, id.y, id.z);
         }"
 }
 

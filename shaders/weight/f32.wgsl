@@ -8,66 +8,36 @@ import package::band::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
-// One row of a block.
-struct Row {
-    a: vec4<u32>,
-    b: vec4<u32>,
-    c: vec4<u32>,
-    d: vec4<u32>,
-    e: vec4<u32>,
-    f: vec4<u32>,
-    g: vec4<u32>,
-    h: vec4<u32>,
-}
-
-fn load_row(at: u32, width: u32) -> Row {
-    return Row(
-        weight_quants[at],
-        weight_quants[at + width],
-        weight_quants[at + 2u * width],
-        weight_quants[at + 3u * width],
-        weight_quants[at + 4u * width],
-        weight_quants[at + 5u * width],
-        weight_quants[at + 6u * width],
-        weight_quants[at + 7u * width],
-    );
-}
-
-fn dot_floats(r: Row, x: Block) -> f32 {
-    return dot(bitcast<vec4<f32>>(r.a), x.v0) + dot(bitcast<vec4<f32>>(r.b), x.v1)
-        + dot(bitcast<vec4<f32>>(r.c), x.v2) + dot(bitcast<vec4<f32>>(r.d), x.v3)
-        + dot(bitcast<vec4<f32>>(r.e), x.v4) + dot(bitcast<vec4<f32>>(r.f), x.v5)
-        + dot(bitcast<vec4<f32>>(r.g), x.v6) + dot(bitcast<vec4<f32>>(r.h), x.v7);
-}
-
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    row_0: Row,
-    row_1: Row,
-    row_2: Row,
-    row_3: Row,
+    // Part p of row r at 8 r + p.
+    parts: array<vec4<u32>, 32>,
 }
 
 // Blocks `block` of the 4 rows of `group`.
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = tile_first(group, block, n_blocks, 8u);
     let width = tile_width(block, n_blocks);
-    return Weights(
-        load_row(at, width),
-        load_row(at + 8u * width, width),
-        load_row(at + 16u * width, width),
-        load_row(at + 24u * width, width),
-    );
+    var parts: array<vec4<u32>, 32>;
+    for (var p = 0u; p < 32u; p++) { // unroll
+        parts[p] = weight_quants[at + p * width];
+    }
+    return Weights(parts);
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return x;
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    return vec4<f32>(dot_floats(w.row_0, x), dot_floats(w.row_1, x), dot_floats(w.row_2, x), dot_floats(w.row_3, x));
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return bitcast<vec4<f32>>(w.parts[8u * r + i]);
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+    return low + high;
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -7,8 +7,8 @@
 // Source: OCP Microscaling Formats 1.0, section 5; `ggml-common.h` of
 // https://github.com/ggml-org/ggml, block_mxfp4 and kvalues_mxfp4.
 import package::block::Block;
-import package::levels::{dot_levels, levels_of};
-import package::nibbles::nibble_quad;
+import package::levels::levels_of;
+import package::nibbles::{nibble_quad, nibbles_of};
 import package::band::{block_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -27,10 +27,7 @@ fn powers_of_two(exponents: u32) -> vec4<f32> {
 
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    row_0: vec4<u32>,
-    row_1: vec4<u32>,
-    row_2: vec4<u32>,
-    row_3: vec4<u32>,
+    rows: array<vec4<u32>, 4>,
     exponents: u32,
 }
 
@@ -40,28 +37,29 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
     let scales_at = block_unit(group, block, n_blocks);
     return Weights(
-        weight_quants[at],
-        weight_quants[at + width],
-        weight_quants[at + 2u * width],
-        weight_quants[at + 3u * width],
+        array<vec4<u32>, 4>(
+            weight_quants[at],
+            weight_quants[at + width],
+            weight_quants[at + 2u * width],
+            weight_quants[at + 3u * width],
+        ),
         weight_exponents[scales_at],
     );
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return x;
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums = vec4<f32>(
-        dot_levels(w.row_0, WEIGHT_LEVELS, x),
-        dot_levels(w.row_1, WEIGHT_LEVELS, x),
-        dot_levels(w.row_2, WEIGHT_LEVELS, x),
-        dot_levels(w.row_3, WEIGHT_LEVELS, x),
-    );
-    return powers_of_two(w.exponents) * sums;
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return levels_of(nibbles_of(w.rows[r], i), WEIGHT_LEVELS);
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+    return powers_of_two(w.exponents) * (low + high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

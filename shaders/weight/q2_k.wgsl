@@ -7,9 +7,9 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q2_K.
 import package::block::Block;
-import package::bytes::{bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
+import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
-import package::two_bits::{two_bit_quad, two_bits_at_0};
+import package::two_bits::two_bit_quad;
 import package::band::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -18,8 +18,8 @@ import package::band::{block_unit, super_unit};
 
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    quants_0: vec4<u32>,
-    quants_1: vec4<u32>,
+    // Of elements 0..16 and 16..32.
+    quants: array<vec4<u32>, 2>,
     scales: vec2<u32>,
     super_scales: vec4<u32>,
 }
@@ -29,35 +29,27 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        weight_quants[2u * scales_at],
-        weight_quants[2u * scales_at + 1u],
+        array<vec4<u32>, 2>(weight_quants[2u * scales_at], weight_quants[2u * scales_at + 1u]),
         weight_scales[scales_at],
         weight_super_scales[super_at],
     );
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return scaled_for_bytes(x);
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums_0 = vec4<f32>(
-        dot_bytes_low(two_bits_at_0(w.quants_0.x), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.y), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.z), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.w), x),
-    );
-    let sums_1 = vec4<f32>(
-        dot_bytes_high(two_bits_at_0(w.quants_1.x), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.y), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.z), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.w), x),
-    );
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i));
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
     let scales = w.scales & vec2<u32>(0x0F0F0F0Fu);
     let mins = (w.scales >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
-    return low_halves(w.super_scales) * (bytes_unsigned(scales.x) * sums_0 + bytes_unsigned(scales.y) * sums_1)
+    return low_halves(w.super_scales) * (bytes_unsigned(scales.x) * low + bytes_unsigned(scales.y) * high)
         - high_halves(w.super_scales) * (bytes_unsigned(mins.x) * x.sum_low + bytes_unsigned(mins.y) * x.sum_high);
 }
 

@@ -7,10 +7,10 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q3_K.
 import package::block::Block;
-import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
+import package::bytes::{bytes_in_place, bytes_signed, bytes_unsigned, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
-import package::nibbles::bit_quad;
-import package::two_bits::{two_bit_quad, two_bits_at_0};
+import package::nibbles::{bit_quad, fifth_bits};
+import package::two_bits::two_bit_quad;
 import package::band::{block_unit, super_unit};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -18,19 +18,10 @@ import package::band::{block_unit, super_unit};
 @group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(3) var<storage, read> weight_super_scales: array<vec2<u32>>;
 
-// The one-bit word of a block as bit 2 of each byte of its low half.
-fn third_bits_low(h: u32) -> vec4<u32> {
-    return vec4<u32>(h << 2u, h << 1u, h, h >> 1u) & vec4<u32>(0x04040404u);
-}
-
-fn third_bits_high(h: u32) -> vec4<u32> {
-    return (vec4<u32>(h) >> vec4<u32>(2u, 3u, 4u, 5u)) & vec4<u32>(0x04040404u);
-}
-
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    quants_0: vec4<u32>,
-    quants_1: vec4<u32>,
+    // Of elements 0..16 and 16..32.
+    quants: array<vec4<u32>, 2>,
     high: vec4<u32>,
     scales: vec2<u32>,
     super_scales: vec2<u32>,
@@ -41,35 +32,28 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        weight_quants[2u * scales_at],
-        weight_quants[2u * scales_at + 1u],
+        array<vec4<u32>, 2>(weight_quants[2u * scales_at], weight_quants[2u * scales_at + 1u]),
         weight_high_bits[scales_at],
         weight_scales[scales_at],
         weight_super_scales[super_at],
     );
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return scaled_for_bytes(x);
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums_0 = vec4<f32>(
-        dot_bytes_low(two_bits_at_0(w.quants_0.x) | third_bits_low(w.high.x), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.y) | third_bits_low(w.high.y), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.z) | third_bits_low(w.high.z), x),
-        dot_bytes_low(two_bits_at_0(w.quants_0.w) | third_bits_low(w.high.w), x),
-    );
-    let sums_1 = vec4<f32>(
-        dot_bytes_high(two_bits_at_0(w.quants_1.x) | third_bits_high(w.high.x), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.y) | third_bits_high(w.high.y), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.z) | third_bits_high(w.high.z), x),
-        dot_bytes_high(two_bits_at_0(w.quants_1.w) | third_bits_high(w.high.w), x),
-    );
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    // The bit that counts 4 stands where a fifth bit would, two places higher.
+    return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i) | (fifth_bits(w.high[r], i) >> 2u));
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
     return four_halves(w.super_scales)
-        * (bytes_signed(w.scales.x) * (sums_0 - 4.0 * x.sum_low) + bytes_signed(w.scales.y) * (sums_1 - 4.0 * x.sum_high));
+        * (bytes_signed(w.scales.x) * (low - 4.0 * x.sum_low) + bytes_signed(w.scales.y) * (high - 4.0 * x.sum_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

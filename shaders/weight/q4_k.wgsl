@@ -6,9 +6,9 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q4_K.
 import package::block::Block;
-import package::bytes::{bytes_unsigned, scaled_for_bytes};
+import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
-import package::nibbles::{dot_nibbles, nibble_quad};
+import package::nibbles::{nibble_quad, nibbles_of};
 import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -17,10 +17,7 @@ import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width
 
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    row_0: vec4<u32>,
-    row_1: vec4<u32>,
-    row_2: vec4<u32>,
-    row_3: vec4<u32>,
+    rows: array<vec4<u32>, 4>,
     scales: vec2<u32>,
     super_scales: vec4<u32>,
 }
@@ -32,29 +29,30 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        weight_quants[at],
-        weight_quants[at + width],
-        weight_quants[at + 2u * width],
-        weight_quants[at + 3u * width],
+        array<vec4<u32>, 4>(
+            weight_quants[at],
+            weight_quants[at + width],
+            weight_quants[at + 2u * width],
+            weight_quants[at + 3u * width],
+        ),
         weight_scales[scales_at],
         weight_super_scales[super_at],
     );
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return scaled_for_bytes(x);
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums = vec4<f32>(
-        dot_nibbles(w.row_0, x),
-        dot_nibbles(w.row_1, x),
-        dot_nibbles(w.row_2, x),
-        dot_nibbles(w.row_3, x),
-    );
-    return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x)) * sums
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return bytes_in_place(nibbles_of(w.rows[r], i));
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+    return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x)) * (low + high)
         - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y)) * (x.sum_low + x.sum_high);
 }
 

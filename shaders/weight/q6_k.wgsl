@@ -7,9 +7,9 @@
 //
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q6_K.
 import package::block::Block;
-import package::bytes::{bytes_signed, bytes_unsigned, dot_bytes_low, dot_bytes_high, scaled_for_bytes};
+import package::bytes::{bytes_in_place, bytes_signed, bytes_unsigned, scaled_for_bytes};
 import package::halves::{four_halves, one_half};
-import package::nibbles::{high_nibbles, low_nibbles, nibble_quad};
+import package::nibbles::{nibble_quad, nibbles_of};
 import package::two_bits::{two_bit_quad, two_bits_at_4};
 import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
@@ -20,12 +20,9 @@ import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width
 
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    row_0: vec4<u32>,
-    row_1: vec4<u32>,
-    row_2: vec4<u32>,
-    row_3: vec4<u32>,
-    high_0: vec4<u32>,
-    high_1: vec4<u32>,
+    rows: array<vec4<u32>, 4>,
+    // Of elements 0..16 and 16..32.
+    high: array<vec4<u32>, 2>,
     scales: vec2<u32>,
     super_scales: vec2<u32>,
 }
@@ -37,38 +34,32 @@ fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        weight_quants[at],
-        weight_quants[at + width],
-        weight_quants[at + 2u * width],
-        weight_quants[at + 3u * width],
-        weight_high_bits[2u * scales_at],
-        weight_high_bits[2u * scales_at + 1u],
+        array<vec4<u32>, 4>(
+            weight_quants[at],
+            weight_quants[at + width],
+            weight_quants[at + 2u * width],
+            weight_quants[at + 3u * width],
+        ),
+        array<vec4<u32>, 2>(weight_high_bits[2u * scales_at], weight_high_bits[2u * scales_at + 1u]),
         weight_scales[scales_at],
         weight_super_scales[super_at],
     );
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return scaled_for_bytes(x);
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums_0 = vec4<f32>(
-        dot_bytes_low(low_nibbles(w.row_0) | two_bits_at_4(w.high_0.x), x),
-        dot_bytes_low(low_nibbles(w.row_1) | two_bits_at_4(w.high_0.y), x),
-        dot_bytes_low(low_nibbles(w.row_2) | two_bits_at_4(w.high_0.z), x),
-        dot_bytes_low(low_nibbles(w.row_3) | two_bits_at_4(w.high_0.w), x),
-    );
-    let sums_1 = vec4<f32>(
-        dot_bytes_high(high_nibbles(w.row_0) | two_bits_at_4(w.high_1.x), x),
-        dot_bytes_high(high_nibbles(w.row_1) | two_bits_at_4(w.high_1.y), x),
-        dot_bytes_high(high_nibbles(w.row_2) | two_bits_at_4(w.high_1.z), x),
-        dot_bytes_high(high_nibbles(w.row_3) | two_bits_at_4(w.high_1.w), x),
-    );
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return bytes_in_place(nibbles_of(w.rows[r], i) | two_bits_at_4(w.high[i >> 2u][r])[i & 3u]);
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
     return four_halves(w.super_scales)
-        * (bytes_signed(w.scales.x) * (sums_0 - 32.0 * x.sum_low) + bytes_signed(w.scales.y) * (sums_1 - 32.0 * x.sum_high));
+        * (bytes_signed(w.scales.x) * (low - 32.0 * x.sum_low) + bytes_signed(w.scales.y) * (high - 32.0 * x.sum_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -12,29 +12,10 @@ import package::band::{block_unit, tile_first, tile_unit, tile_width};
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 
-// One row of a block.
-struct Row {
-    a: vec4<u32>,
-    b: vec4<u32>,
-}
-
-fn load_row(at: u32, width: u32) -> Row {
-    return Row(weight_quants[at], weight_quants[at + width]);
-}
-
-fn dot_signed_bytes(r: Row, x: Block) -> f32 {
-    return dot(bytes_signed(r.a.x), x.v0) + dot(bytes_signed(r.a.y), x.v1)
-        + dot(bytes_signed(r.a.z), x.v2) + dot(bytes_signed(r.a.w), x.v3)
-        + dot(bytes_signed(r.b.x), x.v4) + dot(bytes_signed(r.b.y), x.v5)
-        + dot(bytes_signed(r.b.z), x.v6) + dot(bytes_signed(r.b.w), x.v7);
-}
-
 // What a lane needs of 4 rows and one block.
 struct Weights {
-    row_0: Row,
-    row_1: Row,
-    row_2: Row,
-    row_3: Row,
+    // Part p of row r at 2 r + p.
+    parts: array<vec4<u32>, 8>,
     scales: vec2<u32>,
 }
 
@@ -42,24 +23,26 @@ struct Weights {
 fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
     let at = tile_first(group, block, n_blocks, 2u);
     let width = tile_width(block, n_blocks);
-    return Weights(
-        load_row(at, width),
-        load_row(at + 2u * width, width),
-        load_row(at + 4u * width, width),
-        load_row(at + 6u * width, width),
-        weight_scales[block_unit(group, block, n_blocks)],
-    );
+    var parts: array<vec4<u32>, 8>;
+    for (var p = 0u; p < 8u; p++) { // unroll
+        parts[p] = weight_quants[at + p * width];
+    }
+    return Weights(parts, weight_scales[block_unit(group, block, n_blocks)]);
 }
 
-// The activations as `dot4` takes them.
+// The activations as `quad` takes them.
 fn prepare(x: Block) -> Block {
     return x;
 }
 
-// Dot products of 4 rows with 32 prepared activations.
-fn dot4(w: Weights, x: Block) -> vec4<f32> {
-    let sums = vec4<f32>(dot_signed_bytes(w.row_0, x), dot_signed_bytes(w.row_1, x), dot_signed_bytes(w.row_2, x), dot_signed_bytes(w.row_3, x));
-    return four_halves(w.scales) * sums;
+// Elements 4 i .. 4 i + 4 of row r, by which prepared activations are multiplied.
+fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
+    return bytes_signed(w.parts[2u * r + (i >> 2u)][i & 3u]);
+}
+
+// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+    return four_halves(w.scales) * (low + high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -6,11 +6,15 @@
 //! files say buffers and know nothing of it.
 //!
 //! ```text
-//! var<storage, read> NAME: array<vec4<u32>>;         var NAME: texture_storage_2d<rgba32uint, read>;
-//! var<storage, read_write> NAME: array<vec2<u32>>;   var NAME: texture_storage_2d<rg32uint, write>;
-//! NAME[i]                                            textureLoad(NAME, texel_of(i)).xyzw
-//! NAME[i] = v;                                       textureStore(NAME, texel_of(i), vec4<u32>(v, 0u, 0u));
+//! var<storage, read> NAME: array<vec4<u32>>;      var NAME: texture_storage_2d<rgba32uint, read>;
+//! var<storage, read_write> NAME: array<real4>;    var NAME: texture_storage_2d<rgba32uint, write>;
+//! NAME[i]                                         textureLoad(NAME, texel_of(i)).xyzw
+//! NAME[i] = v;                                    an octet of two or four lanes, see below
 //! ```
+//!
+//! Activations are written as f16, 8 to a texel, an *octet*. Its elements are made by neighbouring lanes
+//! of a subgroup, two with a `real4` each or four with a `real2`; the first of them writes it. So
+//! neighbouring lanes must write neighbouring elements, and all of an octet or none.
 
 use super::link::{Wgsl, wgsl};
 
@@ -28,16 +32,17 @@ struct Element {
     wgsl: &'static str,
     format: &'static str,
     swizzle: &'static str,
-    /// What fills a value up to 4 words.
-    filler: &'static str,
+    /// Lanes that make an octet, where it is written so.
+    lanes: u32,
 }
 
-/// `real4` is written only where it plays f16, two words.
-const ELEMENTS: [Element; 4] = [
-    Element { wgsl: "vec4<u32>", format: "rgba32uint", swizzle: "xyzw", filler: "" },
-    Element { wgsl: "vec2<u32>", format: "rg32uint", swizzle: "xy", filler: ", 0u, 0u" },
-    Element { wgsl: "real4", format: "rg32uint", swizzle: "xy", filler: ", 0u, 0u" },
-    Element { wgsl: "u32", format: "r32uint", swizzle: "x", filler: ", 0u, 0u, 0u" },
+/// `real4` and `real2` are written only where they play f16: two words and one.
+const ELEMENTS: [Element; 5] = [
+    Element { wgsl: "vec4<u32>", format: "rgba32uint", swizzle: "xyzw", lanes: 0 },
+    Element { wgsl: "vec2<u32>", format: "rg32uint", swizzle: "xy", lanes: 0 },
+    Element { wgsl: "u32", format: "r32uint", swizzle: "x", lanes: 0 },
+    Element { wgsl: "real4", format: "rgba32uint", swizzle: "xyzw", lanes: 2 },
+    Element { wgsl: "real2", format: "rgba32uint", swizzle: "xyzw", lanes: 4 },
 ];
 
 /// The arrays that `text` declares at these (group, binding)s.
@@ -63,9 +68,16 @@ pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
         let Array { name, element } = array;
         out += before;
         if let Some(value) = after.strip_prefix(" = ").and_then(|after| after.strip_suffix(';')) {
+            let lanes = element.lanes;
+            let quad = match lanes {
+                4 => "vec2<u32>(octet_part, subgroupShuffleXor(octet_part, 1u))",
+                _ => "octet_part",
+            };
             return format!(
-                "{out}textureStore({name}, texel_of({index}), vec4<u32>({value}{}));",
-                element.filler
+                "{out}{{ let octet_at = {index}; let octet_part = {value}; let octet_quad = {quad}; \
+                 let octet = vec4<u32>(octet_quad, subgroupShuffleXor(octet_quad, {}u)); \
+                 if octet_at % {lanes}u == 0u {{ textureStore({name}, texel_of(octet_at / {lanes}u), octet); }} }}",
+                lanes / 2
             );
         }
         out += &format!("textureLoad({name}, texel_of({index})).{}", element.swizzle);
@@ -130,11 +142,14 @@ mod tests {
             [
                 "@group(1) @binding(0) var quants: texture_storage_2d<rgba32uint, read>;",
                 "@group(1) @binding(1) var bits: texture_storage_2d<r32uint, read>;",
-                "@group(0) @binding(2) var y: texture_storage_2d<rg32uint, write>;",
+                "@group(0) @binding(2) var y: texture_storage_2d<rgba32uint, write>;",
                 "@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;",
                 "    let a = textureLoad(quants, texel_of(at + f(b[1]))).xyzw[part & 3u] \
                  | textureLoad(bits, texel_of(2u * at)).x;",
-                "    textureStore(y, texel_of(row + at), vec4<u32>(to_real4(max_y[0] * w.x[2]), 0u, 0u));",
+                "    { let octet_at = row + at; let octet_part = to_real4(max_y[0] * w.x[2]); \
+                 let octet_quad = octet_part; \
+                 let octet = vec4<u32>(octet_quad, subgroupShuffleXor(octet_quad, 1u)); \
+                 if octet_at % 2u == 0u { textureStore(y, texel_of(octet_at / 2u), octet); } }",
             ]
         );
     }

@@ -104,13 +104,13 @@ impl Inputs {
         g.external("random", rows, n_columns, dtype, Binding::Host(Arc::new(words)))
     }
 
-    /// A tensor of normal numbers as f16 in an image. Shape: (n_rows, n_columns).
+    /// A tensor of normal numbers as f16 in an image. Shape: (n_rows, n_columns), whole octets.
     pub fn image(&mut self, g: &mut Graph, rows: impl Into<Rows>, n_columns: usize) -> Tensor {
         let rows = rows.into();
         let n = rows.n_max * n_columns.next_multiple_of(4);
         let values: Vec<f64> = self.normals(n).into_iter().map(f64::from).collect();
         let words = Arc::new(Dtype::F16.encode(&values));
-        g.external("random", rows, n_columns, Dtype::F16, Binding::HostImage(words, 2))
+        g.external("random", rows, n_columns, Dtype::F16, Binding::HostImage(words, 4))
     }
 
     /// A tensor that holds these words.

@@ -41,6 +41,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("band"),
     wgsl!("block"),
     wgsl!("bytes"),
+    wgsl!("dots"),
     wgsl!("fade"),
     wgsl!("halves"),
     wgsl!("levels"),

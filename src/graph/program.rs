@@ -159,7 +159,7 @@ fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result
     let mut declared = Vec::new();
     for arg in &launch.args {
         let binding = &mut next[arg.group as usize];
-        let texel = arg.tensor.image.then_some(2);
+        let texel = arg.tensor.image.then_some(4);
         declared.push((arg.group, *binding, arg.access != Access::Read, texel));
         *binding += 1;
     }

@@ -123,7 +123,7 @@ pub struct Tensor {
     pub rows: Rows,
     pub n_columns: usize,
     pub dtype: Dtype,
-    /// Whether it lies in an image, quad by quad; see [`Graph::activations`].
+    /// Whether it lies in an image, 8 elements to a texel; see [`Graph::activations`].
     pub image: bool,
 }
 
@@ -360,7 +360,8 @@ impl Graph {
     }
 
     /// As [`Graph::temp`], for what only matrix products read: an image where the device reads images
-    /// faster and `dtype` is F16. Kernels write all of its quads.
+    /// faster, `dtype` is F16 and rows are whole octets. Neighbouring lanes of a subgroup must write
+    /// neighbouring quads, and both of an octet (see `graph::images`).
     pub fn activations(
         &mut self,
         name: &str,
@@ -369,7 +370,8 @@ impl Graph {
         dtype: Dtype,
     ) -> Tensor {
         let mut tensor = self.temp(name, rows, n_columns, dtype);
-        if self.caps.images && dtype == Dtype::F16 && tensor.quads() <= IMAGE_LEN_MAX {
+        let octets = n_columns.is_multiple_of(8) && tensor.quads() / 2 <= IMAGE_LEN_MAX;
+        if self.caps.images && self.caps.subgroup_min >= 4 && dtype == Dtype::F16 && octets {
             tensor.image = true;
             self.tensors[tensor.id].tensor = tensor;
         }

@@ -11,7 +11,7 @@ use crate::gpu::{Buffer, Gpu, Image, Slice};
 #[derive(Default)]
 pub struct Scratch {
     buffers: Vec<Buffer>,
-    /// Of quads of f16.
+    /// Of octets of f16.
     images: Vec<Image>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Places {
     slots: Vec<Option<usize>>,
     /// Bytes of each buffer.
     sizes: Vec<u64>,
-    /// Quads of each image.
+    /// Octets of each image.
     image_sizes: Vec<u64>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn place(graph: &Graph) -> Places {
             }
             places.slots[id] = Some(match arg.tensor.image {
                 false => take(&mut free, &mut places.sizes, arg.tensor.bytes()),
-                true => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads()),
+                true => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads() / 2),
             });
         }
         for arg in &launch.args {
@@ -94,7 +94,7 @@ fn take(free: &mut Vec<usize>, sizes: &mut Vec<u64>, need: u64) -> usize {
 impl Places {
     /// Bytes of scratch memory in all.
     pub fn len(&self) -> u64 {
-        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|quads| 8 * quads).sum::<u64>()
+        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|octets| 16 * octets).sum::<u64>()
     }
 
     /// Allocates what `scratch` lacks and gives the memory of tensor `id`.
@@ -108,9 +108,9 @@ impl Places {
         }
         for (i, &need) in self.image_sizes.iter().enumerate() {
             match scratch.images.get(i) {
-                Some(image) if image.words() >= 2 * need => {}
-                Some(_) => scratch.images[i] = gpu.image("scratch", need, 2)?,
-                None => scratch.images.push(gpu.image("scratch", need, 2)?),
+                Some(image) if image.words() >= 4 * need => {}
+                Some(_) => scratch.images[i] = gpu.image("scratch", need, 4)?,
+                None => scratch.images.push(gpu.image("scratch", need, 4)?),
             }
         }
         Ok(())

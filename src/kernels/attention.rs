@@ -166,7 +166,12 @@ pub(super) fn record(
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
     let heads = heads_of_cluster(p, HEADS_MAX);
     let (biases, reach) = biases(g, p)?;
-    let y = g.activations("attention", q.rows, p.n_heads * p.head_dim, dtype);
+    let n_columns = p.n_heads * p.head_dim;
+    // A head is written by its own cluster.
+    let y = match p.head_dim.is_multiple_of(8) {
+        true => g.activations("attention", q.rows, n_columns, dtype),
+        false => g.temp("attention", q.rows, n_columns, dtype),
+    };
     let launch = g.launch(&ATTENTION).role(&CLUSTER, cluster);
     configure(launch, p, kv, dtype)
         .config("CLUSTERS", clusters)

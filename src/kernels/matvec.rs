@@ -173,15 +173,15 @@ pub(super) struct Output {
     whole: bool,
 }
 
-/// Checks shapes and makes the tensor that `epilogue` writes. `in_pairs`: neighbouring lanes finish
-/// neighbouring groups.
+/// Checks shapes and makes the tensor that `epilogue` writes. `in_fours`: neighbouring lanes finish 4
+/// neighbouring groups, from a multiple of 4 on.
 pub(super) fn output(
     g: &mut Graph,
     x: Tensor,
     weight: &PackedWeight,
     bias: Option<Tensor>,
     epilogue: Epilogue,
-    in_pairs: bool,
+    in_fours: bool,
 ) -> Result<Output> {
     g.expect_quads(x)?;
     let (n_rows, n_columns) = (weight.n_rows, weight.n_columns);
@@ -205,7 +205,7 @@ pub(super) fn output(
             ("residual", None, y, 0, y.pitch() / 4)
         }
         Epilogue::Activate { activation, dtype } => {
-            let y = g.activations(&weight.name, x.rows, n_rows, dtype);
+            let y = activations(g, &weight.name, x.rows, n_rows, dtype, in_fours);
             ("activate", Some(activation), y, 0, y.pitch() / 4)
         }
         Epilogue::Gated { activation, dtype } => {
@@ -215,16 +215,27 @@ pub(super) fn output(
                     format!("{n_rows} gated rows are not a multiple of 4"),
                 ));
             }
-            // An element of an image is made of two whole groups.
-            let y = match in_pairs && n_rows.is_multiple_of(8) {
-                true => g.activations(&weight.name, x.rows, n_rows / 2, dtype),
-                false => g.temp(&weight.name, x.rows, n_rows / 2, dtype),
-            };
-            (if y.image { "gated_quads" } else { "gated" }, Some(activation), y, 0, y.pitch() / 2)
+            let y = activations(g, &weight.name, x.rows, n_rows / 2, dtype, in_fours);
+            ("gated", Some(activation), y, 0, y.pitch() / 2)
         }
     };
     let whole = role == "store" && matches!(epilogue, Epilogue::Store) || activation.is_some();
     Ok(Output { role, activation, y, first, y_pitch, whole })
+}
+
+/// What `epilogue` writes for other products, an image where lanes finish whole octets.
+fn activations(
+    g: &mut Graph,
+    name: &str,
+    rows: Rows,
+    n_columns: usize,
+    dtype: Dtype,
+    in_fours: bool,
+) -> Tensor {
+    match in_fours {
+        true => g.activations(name, rows, n_columns, dtype),
+        false => g.temp(name, rows, n_columns, dtype),
+    }
 }
 
 impl Output {
@@ -258,9 +269,7 @@ pub(super) fn record(
     epilogue: Epilogue,
     shape: Shape,
 ) -> Result<Tensor> {
-    // Neighbouring lanes finish the two groups of an element.
-    let in_pairs = shape.groups.is_multiple_of(2) && shape.cluster == "shuffle";
-    let out = output(g, x, weight, bias, epilogue, in_pairs)?;
+    let out = output(g, x, weight, bias, epilogue, shape.groups.is_multiple_of(4))?;
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
     for (i, chunk) in weight.chunks.iter().enumerate() {
@@ -273,7 +282,7 @@ pub(super) fn record(
         let mut launch = g
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
-            .role(&INPUT, roles::real_name(x.dtype))
+            .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
@@ -345,7 +354,7 @@ pub(super) fn product_of(call: &mut Call, p: Matvec, x: &[f64], coarse: f64) -> 
                     "residual" => (y[base + i] + v[i], y[base + i].abs() + scale[i]),
                     // The slope of each activation is at most 1.13.
                     "activate" => (activation.apply(v[i]), 1.2 * scale[i]),
-                    "gated" | "gated_quads" => {
+                    "gated" => {
                         let (gate, up) = (activation.apply(v[2 * i]), v[2 * i + 1]);
                         let size = 1.2 * scale[2 * i] * up.abs() + gate.abs() * scale[2 * i + 1];
                         (gate * up, size)
@@ -386,6 +395,12 @@ fn cases(caps: &Caps) -> Vec<Case> {
             cases.push(case(q8, 3, 24, 64, Dtype::F32, Kind::Gated(activation), shape, false));
         }
         cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Gated(Activation::Silu), shape, false));
+        // Results in images, where there are images: whole octets, the last cluster not full.
+        for cols in [2, 8] {
+            let fours = Shape { groups: 4, cols, clusters: 1, cluster };
+            cases.push(case(q8, 3, 48, 64, Dtype::F16, Kind::Gated(Activation::Silu), fours, false));
+            cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(Activation::Gelu), fours, false));
+        }
         cases.push(case(q8, 2, 28, 64, Dtype::F32, Kind::Residual, shape, false));
         cases.push(case(q8, 2, 28, 64, Dtype::F16, Kind::Bias, shape, false));
         cases.push(case(q8, 2, 40, 64, Dtype::F16, Kind::Chunks, shape, false));

@@ -118,7 +118,7 @@ fn record(
         let launch = g
             .launch(&MATVEC_NORMED)
             .weight(&weight.name, weight.format, chunk)
-            .role(&INPUT, roles::real_name(x.dtype))
+            .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)

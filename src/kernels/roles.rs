@@ -1,15 +1,24 @@
 //! The roles that shaders name, and the files that play them.
 
 use crate::gpu::Caps;
-use crate::graph::{Dtype, Role, Wgsl, wgsl};
+use crate::graph::{Dtype, Role, Tensor, Wgsl, wgsl};
 
 /// How activations are stored: the matrix products' inputs. Everything else is f32.
 pub static REAL: Role =
     Role { name: "real", files: || vec![("f32", wgsl!("real/f32")), ("f16", wgsl!("real/f16"))] };
 
 /// The input of a matrix product, by blocks of 32.
-pub static INPUT: Role =
-    Role { name: "input", files: || vec![("f32", wgsl!("input/f32")), ("f16", wgsl!("input/f16"))] };
+pub static INPUT: Role = Role {
+    name: "input",
+    files: || {
+        vec![("f32", wgsl!("input/f32")), ("f16", wgsl!("input/f16")), ("octets", wgsl!("input/octets"))]
+    },
+};
+
+/// The file that plays [`INPUT`] for `x`.
+pub fn input(x: Tensor) -> &'static str {
+    if x.image { "octets" } else { real_name(x.dtype) }
+}
 
 /// The input of a matrix product, by quads.
 pub static ACTIVATIONS: Role = Role {
@@ -75,7 +84,6 @@ pub static EPILOGUE: Role = Role {
             ("residual", wgsl!("epilogue/residual")),
             ("activate", wgsl!("epilogue/activate")),
             ("gated", wgsl!("epilogue/gated")),
-            ("gated_quads", wgsl!("epilogue/gated_quads")),
         ]
     },
 };

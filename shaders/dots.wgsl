@@ -1,0 +1,37 @@
+// Dot products of 4 rows of a weight with a block each of COLS tokens.
+//
+// The activations stay in memory and a weight in a register while all tokens are multiplied by it;
+// each sum runs over its elements in their order, whatever COLS is.
+import package::block::Block;
+import package::config::COLS;
+import package::weight::{Weights, quad, scaled};
+
+fn dots(w: Weights, x: ptr<function, array<Block, COLS>>) -> array<vec4<f32>, COLS> {
+    var low: array<vec4<f32>, COLS>;
+    var high: array<vec4<f32>, COLS>;
+    for (var r = 0u; r < 4u; r++) { // unroll
+        for (var i = 0u; i < 4u; i++) { // unroll
+            let q = quad(w, r, i);
+            for (var c = 0u; c < COLS; c++) { // unroll
+                low[c][r] += q.x * x[c].v[i].x;
+                low[c][r] += q.y * x[c].v[i].y;
+                low[c][r] += q.z * x[c].v[i].z;
+                low[c][r] += q.w * x[c].v[i].w;
+            }
+        }
+        for (var i = 0u; i < 4u; i++) { // unroll
+            let q = quad(w, r, 4u + i);
+            for (var c = 0u; c < COLS; c++) { // unroll
+                high[c][r] += q.x * x[c].v[4u + i].x;
+                high[c][r] += q.y * x[c].v[4u + i].y;
+                high[c][r] += q.z * x[c].v[4u + i].z;
+                high[c][r] += q.w * x[c].v[4u + i].w;
+            }
+        }
+    }
+    var sums: array<vec4<f32>, COLS>;
+    for (var c = 0u; c < COLS; c++) { // unroll
+        sums[c] = scaled(w, low[c], high[c], x[c]);
+    }
+    return sums;
+}
