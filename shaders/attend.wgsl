@@ -52,8 +52,8 @@ fn attend_span(
     }
     let own_position = positions[token];
     // Groups of 4 positions; those in which a sparse pattern sees none are skipped.
-    for (var p = next_group(from_position & 0xFFFFFFFCu, own_position); p < end;
-        p = next_group(p + 4u, own_position)) {
+    let first = next_group(from_position & 0xFFFFFFFCu, own_position);
+    for (var p = first; p < end; p = next_group(p + 4u, own_position)) {
         let page = pages[slot * params.max_pages + (p >> 5u)];
         let row = (page * params.n_kv_heads + kv_head) * 32u + (p & 31u);
         let position = vec4<u32>(p) + vec4<u32>(0u, 1u, 2u, 3u);

@@ -112,8 +112,8 @@ fn attention_tile(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
         }
         bounds.y = select(bounds.y, 0u, slot == 0xFFFFFFFFu);
 
-        for (var p = next_page(bounds.x & 0xFFFFFFE0u, run, run_end); p < bounds.y;
-            p = next_page(p + 32u, run, run_end)) {
+        let first = next_page(bounds.x & 0xFFFFFFE0u, run, run_end);
+        for (var p = first; p < bounds.y; p = next_page(p + 32u, run, run_end)) {
             let first_row = (pages[slot * params.max_pages + (p >> 5u)] * params.n_kv_heads + kv_head) * 32u;
 
             var scores: array<vec4<f32>, 4>;

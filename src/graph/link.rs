@@ -6,7 +6,8 @@
 //! `shaders/`. Every file is pasted once, in any order, since WGSL does not mind. There are no
 //! conditionals: what varies is a number, a role or another kernel.
 //!
-//! A loop whose first line ends in `{ // unroll` is written out, once per iteration.
+//! A loop whose first line ends in `{ // unroll` is written out, once per iteration. Any other `for`
+//! decides at its end whether to go on (see `loops_that_end_late`).
 //!
 //! Directives (`enable ...`) depend on the target and are never written in shader files. The text
 //! ends with the declaration of `params`, so that where parameters come from is decided here.
@@ -148,7 +149,7 @@ pub fn link(
     if has_params {
         linked.push("var<immediate> params: Params;", "config", 1);
     }
-    let linked = unroll(linked.with_directives(), config)?;
+    let linked = loops_that_end_late(&unroll(linked.with_directives(), config)?);
     let stem = root.path.rsplit('/').next().unwrap_or(root.path);
     let entry = stem.trim_end_matches(".wgsl").to_owned();
     Ok(gpu::Source { label: label.to_owned(), wgsl: linked.text, entry, origins: linked.origins })
@@ -230,6 +231,56 @@ fn unroll_lines(
     Ok(())
 }
 
+/// Lets each `for` without a `continue` or a barrier ask at its end whether to go on, once before it whether to begin:
+///
+/// ```text
+/// for (var i = A; i < B; i += C) {        { var i = A; if i < B { loop {
+///     ...                                     ...
+/// }                                       i += C; if !(i < B) { break; } } } }
+/// ```
+///
+/// A software driver that runs lanes under masks goes through all that follows a `break` once more, with
+/// no lane active. Loops are few steps long there, so that would be much of the time.
+fn loops_that_end_late(linked: &Linked) -> Linked {
+    let lines: Vec<&str> = linked.text.lines().collect();
+    let mut ends: Vec<Option<String>> = vec![None; lines.len()];
+    let mut out = Linked::default();
+    for (i, line) in lines.iter().enumerate() {
+        let (path, number) = linked.origins[i];
+        if let Some(end) = &ends[i] {
+            out.push(end, path, number);
+            continue;
+        }
+        match late_loop(&lines[i..]) {
+            Some((begin, end, length)) => {
+                out.push(&begin, path, number);
+                ends[i + length] = Some(end);
+            }
+            None => out.push(line, path, number),
+        }
+    }
+    out
+}
+
+/// The first and the last line of the loop that begins at the first of `lines`, and its length.
+fn late_loop(lines: &[&str]) -> Option<(String, String, usize)> {
+    let line = lines[0];
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let head = line.trim_start().strip_prefix("for (")?.strip_suffix(") {")?;
+    let mut parts = head.split("; ");
+    let (begin, condition, step) = (parts.next()?, parts.next()?, parts.next()?);
+    let closing = format!("{indent}}}");
+    let length = lines.iter().position(|line| *line == closing)?;
+    // What all lanes must reach together may stand in a loop, but not behind a condition.
+    let unfit = |line: &&str| ["continue;", "Barrier(", "coop"].iter().any(|word| line.contains(word));
+    if parts.next().is_some() || lines[..length].iter().any(unfit) {
+        return None;
+    }
+    let begin = format!("{indent}{{ {begin}; if {condition} {{ loop {{");
+    let end = format!("{indent}{step}; if !({condition}) {{ break; }} }} }} }}");
+    Some((begin, end, length))
+}
+
 /// `for (var c = 0u; c < A * B; c++)` to (`c`, the product of these numbers).
 fn parse_loop<'a>(head: &'a str, config: &[(&'static str, ConfigValue)]) -> Option<(&'a str, u32)> {
     let (counter, rest) = head.strip_prefix("for (var ")?.split_once(" = 0u; ")?;
@@ -282,4 +333,30 @@ fn text(file: &Wgsl) -> Result<Cow<'static, str>> {
         return std::fs::read_to_string(&path).map(Cow::Owned).map_err(|error| Error::io(&path, error));
     }
     Ok(Cow::Borrowed(file.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(text: &str) -> String {
+        let mut linked = Linked::default();
+        text.lines().for_each(|line| linked.push(line, "a file", 1));
+        loops_that_end_late(&linked).text
+    }
+
+    #[test]
+    fn loops_ask_at_their_end() {
+        let text = "    for (var i = a; i < b; i += 8u) {\n        for (var j = 0u; j < 2u; j++) {\n            f();\n        }\n    }\n";
+        let late = "    { var i = a; if i < b { loop {\n        { var j = 0u; if j < 2u { loop {\n            f();\n        j++; if !(j < 2u) { break; } } } }\n    i += 8u; if !(i < b) { break; } } } }\n";
+        assert_eq!(rewritten(text), late);
+    }
+
+    #[test]
+    fn loops_with_barriers_or_continues_stay() {
+        for inside in ["workgroupBarrier();", "continue;"] {
+            let text = format!("for (var i = a; i < b; i++) {{\n    {inside}\n}}\n");
+            assert_eq!(rewritten(&text), text);
+        }
+    }
 }
