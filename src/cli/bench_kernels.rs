@@ -199,8 +199,8 @@ fn attention(name: &str, window: Option<u32>, pattern: Pattern) -> Bench {
                 outputs: inputs.words(g, vec![0]),
                 max_pages: CONTEXT / PAGE,
             };
-            let k = inputs.tensor(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
-            let v = inputs.tensor(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
+            let k = inputs.pool(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
+            let v = inputs.pool(g, n_kv_heads * CONTEXT, head_dim, Dtype::F16);
             let kv = Kv { k, v, dtype: Dtype::F16, n_kv_heads, head_dim };
             let attention = Attention {
                 n_heads,

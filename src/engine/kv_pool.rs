@@ -1,14 +1,24 @@
 //! The keys and values of all layers, in pages.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Slice};
+use crate::gpu::{Buffer, Gpu, IMAGE_LEN_MAX, Image, Slice};
 use crate::graph::{Binding, Dtype, Graph, Tensor};
 use crate::kernels::Kv;
 use crate::model::Decoder;
 
+/// Words of a quad of F16.
+const QUAD_WORDS: u32 = 2;
+
+/// The keys or the values of one layer.
+enum Pool {
+    Buffer(Buffer),
+    /// Of quads, where the device reads images faster.
+    Image(Image),
+}
+
 pub(super) struct KvPool {
     /// Keys and values of each layer.
-    layers: Vec<(Buffer, Buffer)>,
+    layers: Vec<(Pool, Pool)>,
     pub n_pages: usize,
     dtype: Dtype,
     n_kv_heads: usize,
@@ -29,7 +39,15 @@ impl KvPool {
                 advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
             });
         }
-        let layer = |_| Ok((gpu.buffer("keys", bytes)?, gpu.buffer("values", bytes)?));
+        let quads = bytes / 4 / u64::from(QUAD_WORDS);
+        let in_images = gpu.caps().images && dtype == Dtype::F16 && quads <= IMAGE_LEN_MAX;
+        let pool = |name| {
+            Ok(match in_images {
+                true => Pool::Image(gpu.image(name, quads, QUAD_WORDS)?),
+                false => Pool::Buffer(gpu.buffer(name, bytes)?),
+            })
+        };
+        let layer = |_| Ok((pool("keys")?, pool("values")?));
         let layers = (0..d.n_layers).map(layer).collect::<Result<_>>()?;
         Ok(KvPool { layers, n_pages, dtype, n_kv_heads, head_dim, between: None })
     }
@@ -42,11 +60,17 @@ impl KvPool {
             Dtype::Q8 => words / 9 * 32,
             Dtype::F32 | Dtype::U32 => words,
         };
-        let mut pool = |buffer: &Buffer| -> Tensor {
-            let slice = Slice { buffer: buffer.clone(), offset: 0, len: 4 * words as u64 };
-            g.external(buffer.label(), 1, n, self.dtype, Binding::Device(slice))
+        let mut pool = |pool: &Pool| -> Tensor {
+            let (label, binding) = match pool {
+                Pool::Buffer(buffer) => {
+                    let slice = Slice { buffer: buffer.clone(), offset: 0, len: 4 * words as u64 };
+                    (buffer.label(), Binding::Device(slice))
+                }
+                Pool::Image(image) => (image.label(), Binding::Image(image.clone())),
+            };
+            g.external(label, 1, n, self.dtype, binding)
         };
-        let kv = |(k, v): &(Buffer, Buffer)| Kv {
+        let kv = |(k, v): &(Pool, Pool)| Kv {
             k: pool(k),
             v: pool(v),
             dtype: self.dtype,
@@ -62,22 +86,39 @@ impl KvPool {
             return Ok(());
         }
         let bytes = 4 * Kv::words(1, self.n_kv_heads, self.head_dim, self.dtype) as u64;
-        let buffers: Vec<&Buffer> = self.layers.iter().flat_map(|(k, v)| [k, v]).collect();
-        let need = bytes * (pages.len() * buffers.len()) as u64;
+        let pools: Vec<&Pool> = self.layers.iter().flat_map(|(k, v)| [k, v]).collect();
+        let need = bytes * (pages.len() * pools.len()) as u64;
         // A buffer cannot be copied to itself.
         if self.between.as_ref().is_none_or(|between| between.len() < need) {
             self.between = Some(gpu.buffer("pages on their way", need)?);
         }
         let between = self.between.as_ref().expect("it was just made");
         let mut submission = gpu.begin();
-        let moves = || pages.iter().flat_map(|page| buffers.iter().map(move |buffer| (page, *buffer)));
-        for (i, (&(from, _), buffer)) in moves().enumerate() {
-            let from = Slice { buffer: buffer.clone(), offset: bytes * u64::from(from), len: bytes };
-            submission.copy(&from, between, bytes * i as u64);
+        let quads = bytes / 4 / u64::from(QUAD_WORDS);
+        let moves = || pages.iter().flat_map(|page| pools.iter().map(move |pool| (page, *pool)));
+        for (i, (&(from, _), pool)) in moves().enumerate() {
+            let at = bytes * i as u64;
+            match pool {
+                Pool::Buffer(buffer) => {
+                    let from = Slice { buffer: buffer.clone(), offset: bytes * u64::from(from), len: bytes };
+                    submission.copy(&from, between, at);
+                }
+                Pool::Image(image) => {
+                    submission.copy_from_image(image, quads * u64::from(from), quads, between, at);
+                }
+            }
         }
-        for (i, (&(_, to), buffer)) in moves().enumerate() {
-            let from = Slice { buffer: between.clone(), offset: bytes * i as u64, len: bytes };
-            submission.copy(&from, buffer, bytes * u64::from(to));
+        for (i, (&(_, to), pool)) in moves().enumerate() {
+            let at = bytes * i as u64;
+            match pool {
+                Pool::Buffer(buffer) => {
+                    let from = Slice { buffer: between.clone(), offset: at, len: bytes };
+                    submission.copy(&from, buffer, bytes * u64::from(to));
+                }
+                Pool::Image(image) => {
+                    submission.copy_to_image(between, at, image, quads * u64::from(to), quads);
+                }
+            }
         }
         submission.submit()
     }

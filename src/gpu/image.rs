@@ -1,6 +1,8 @@
 //! Planes of words as images, which software drivers read faster than buffers.
 
+use super::buffer::Buffer;
 use super::device::Gpu;
+use super::plan::Submission;
 use crate::error::{Error, Result};
 
 /// Texels of a row of every image.
@@ -26,6 +28,11 @@ impl Image {
         &self.label
     }
 
+    /// Words of an element.
+    pub fn texel_words(&self) -> u32 {
+        self.n_words
+    }
+
     /// Words in all.
     pub fn words(&self) -> u64 {
         self.len * u64::from(self.n_words)
@@ -48,6 +55,55 @@ pub(super) fn n_words(format: wgpu::naga::StorageFormat) -> Option<u32> {
         StorageFormat::Rg32Uint => Some(2),
         StorageFormat::Rgba32Uint => Some(4),
         _ => None,
+    }
+}
+
+/// The parts of rows that `n` elements from `first` on are: where each begins, its length, and its
+/// offset in bytes.
+fn row_parts(first: u64, n: u64, n_words: u32) -> impl Iterator<Item = (wgpu::Origin3d, u32, u64)> {
+    let width = u64::from(IMAGE_WIDTH);
+    let mut at = first;
+    std::iter::from_fn(move || {
+        let length = (first + n - at).min(width - at % width);
+        let origin = wgpu::Origin3d { x: (at % width) as u32, y: (at / width) as u32, z: 0 };
+        let offset = 4 * u64::from(n_words) * (at - first);
+        at += length;
+        (length > 0).then_some((origin, length as u32, offset))
+    })
+}
+
+impl Submission<'_> {
+    /// Copies `n` elements of an image, from `first` on, to byte `offset` of a buffer.
+    pub fn copy_from_image(&mut self, image: &Image, first: u64, n: u64, to: &Buffer, offset: u64) {
+        for (origin, length, part) in row_parts(first, n, image.n_words) {
+            let (texture, buffer, size) = image.row(origin, length, to, offset + part);
+            self.encoder().copy_texture_to_buffer(texture, buffer, size);
+        }
+    }
+
+    /// Copies from byte `offset` of a buffer to `n` elements of an image, from `first` on.
+    pub fn copy_to_image(&mut self, from: &Buffer, offset: u64, image: &Image, first: u64, n: u64) {
+        for (origin, length, part) in row_parts(first, n, image.n_words) {
+            let (texture, buffer, size) = image.row(origin, length, from, offset + part);
+            self.encoder().copy_buffer_to_texture(buffer, texture, size);
+        }
+    }
+}
+
+impl Image {
+    /// The ends of a copy of `length` elements of one row.
+    fn row<'a>(
+        &'a self,
+        origin: wgpu::Origin3d,
+        length: u32,
+        buffer: &'a Buffer,
+        offset: u64,
+    ) -> (wgpu::TexelCopyTextureInfo<'a>, wgpu::TexelCopyBufferInfo<'a>, wgpu::Extent3d) {
+        let aspect = wgpu::TextureAspect::All;
+        let texture = wgpu::TexelCopyTextureInfo { texture: &self.raw, mip_level: 0, origin, aspect };
+        let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: None, rows_per_image: None };
+        let size = wgpu::Extent3d { width: length, height: 1, depth_or_array_layers: 1 };
+        (texture, wgpu::TexelCopyBufferInfo { buffer: &buffer.raw, layout }, size)
     }
 }
 

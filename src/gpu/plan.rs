@@ -222,6 +222,10 @@ impl Submission<'_> {
         queries.resolve(&mut self.encoder);
     }
 
+    pub(super) fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        &mut self.encoder
+    }
+
     pub fn copy(&mut self, from: &Slice, to: &Buffer, to_offset: u64) {
         self.encoder.copy_buffer_to_buffer(&from.buffer.raw, from.offset, &to.raw, to_offset, Some(from.len));
     }

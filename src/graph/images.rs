@@ -2,14 +2,14 @@
 //!
 //! A software driver checks every lane of a load from a buffer on its own, and loads from an image
 //! all at once: three times faster. So there the linker turns arrays that are images in memory (the
-//! planes of weights, the inputs of matrix products) into images in the text, line by line; shader
+//! planes of weights, the inputs of matrix products, keys and values) into images in the text, line by line; shader
 //! files say buffers and know nothing of it.
 //!
 //! ```text
 //! var<storage, read> NAME: array<vec4<u32>>;      var NAME: texture_storage_2d<rgba32uint, read>;
 //! var<storage, read_write> NAME: array<real4>;    var NAME: texture_storage_2d<rgba32uint, write>;
 //! NAME[i]                                         textureLoad(NAME, texel_of(i)).xyzw
-//! NAME[i] = v;                                    an octet of two or four lanes, see below
+//! NAME[i] = v;                                    textureStore(NAME, texel_of(i), vec4<u32>(v, 0u, 0u));
 //! ```
 //!
 //! Activations are written as f16, 8 to a texel, an *octet*. Its elements are made by neighbouring lanes
@@ -34,6 +34,17 @@ struct Element {
     swizzle: &'static str,
     /// Lanes that make an octet, where it is written so.
     lanes: u32,
+}
+
+impl Element {
+    /// What fills a value up to 4 words.
+    fn filler(&self) -> &'static str {
+        match self.swizzle {
+            "x" => ", 0u, 0u, 0u",
+            "xy" => ", 0u, 0u",
+            _ => "",
+        }
+    }
 }
 
 /// `real4` and `real2` are written only where they play f16: two words and one.
@@ -69,6 +80,10 @@ pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
         out += before;
         if let Some(value) = after.strip_prefix(" = ").and_then(|after| after.strip_suffix(';')) {
             let lanes = element.lanes;
+            if lanes == 0 {
+                let filler = element.filler();
+                return format!("{out}textureStore({name}, texel_of({index}), vec4<u32>({value}{filler}));");
+            }
             let quad = match lanes {
                 4 => "vec2<u32>(octet_part, subgroupShuffleXor(octet_part, 1u))",
                 _ => "octet_part",

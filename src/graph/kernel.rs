@@ -113,6 +113,17 @@ impl Inputs {
         g.external("random", rows, n_columns, Dtype::F16, Binding::HostImage(words, 4))
     }
 
+    /// A pool of keys or values of normal numbers: an image of quads where the device would have one.
+    /// Shape: (n_rows, n_columns).
+    pub fn pool(&mut self, g: &mut Graph, n_rows: usize, n_columns: usize, dtype: Dtype) -> Tensor {
+        if !g.caps().images || dtype != Dtype::F16 {
+            return self.tensor(g, n_rows, n_columns, dtype);
+        }
+        let values: Vec<f64> = self.normals(n_rows * n_columns).into_iter().map(f64::from).collect();
+        let words = Arc::new(Dtype::F16.encode(&values));
+        g.external("random", n_rows, n_columns, Dtype::F16, Binding::HostImage(words, 2))
+    }
+
     /// A tensor that holds these words.
     pub fn words(&mut self, g: &mut Graph, words: Vec<u32>) -> Tensor {
         g.external("words", 1, words.len(), Dtype::U32, Binding::Host(Arc::new(words)))

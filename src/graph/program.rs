@@ -82,7 +82,7 @@ impl Graph {
                     images.insert(info.tensor.id, gpu.image_with(&info.name, words, *n_words)?);
                     None
                 }
-                Storage::Temporary { .. } if info.tensor.image => {
+                Storage::Temporary { .. } if info.tensor.texel.is_some() => {
                     images.extend(places.image(info.tensor.id, scratch).map(|image| (info.tensor.id, image)));
                     None
                 }
@@ -159,8 +159,7 @@ fn check_access(launch: &Launch, layout: &[crate::gpu::BindingLayout]) -> Result
     let mut declared = Vec::new();
     for arg in &launch.args {
         let binding = &mut next[arg.group as usize];
-        let texel = arg.tensor.image.then_some(4);
-        declared.push((arg.group, *binding, arg.access != Access::Read, texel));
+        declared.push((arg.group, *binding, arg.access != Access::Read, arg.tensor.texel));
         *binding += 1;
     }
     for plane in launch.weight.iter().flat_map(WeightArgument::elements) {

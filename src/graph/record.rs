@@ -114,6 +114,9 @@ impl From<usize> for Rows {
     }
 }
 
+/// Words of 8 activations stored as F16.
+pub(super) const OCTET_WORDS: u32 = 4;
+
 /// A handle of a tensor in one graph.
 ///
 /// Shape: (n_rows, n_columns), each row padded to a multiple of 4 elements.
@@ -123,8 +126,8 @@ pub struct Tensor {
     pub rows: Rows,
     pub n_columns: usize,
     pub dtype: Dtype,
-    /// Whether it lies in an image, 8 elements to a texel; see [`Graph::activations`].
-    pub image: bool,
+    /// Words of a texel, where it lies in an image (see `graph::images`).
+    pub texel: Option<u32>,
 }
 
 impl Tensor {
@@ -241,7 +244,7 @@ impl Launch {
         let mut images = Vec::new();
         for arg in &self.args {
             let binding = &mut next[arg.group as usize];
-            if arg.tensor.image {
+            if arg.tensor.texel.is_some() {
                 images.push((arg.group, *binding));
             }
             *binding += 1;
@@ -372,7 +375,7 @@ impl Graph {
         let mut tensor = self.temp(name, rows, n_columns, dtype);
         let octets = n_columns.is_multiple_of(8) && tensor.quads() / 2 <= IMAGE_LEN_MAX;
         if self.caps.images && self.caps.subgroup_min >= 4 && dtype == Dtype::F16 && octets {
-            tensor.image = true;
+            tensor.texel = Some(OCTET_WORDS);
             self.tensors[tensor.id].tensor = tensor;
         }
         tensor
@@ -431,8 +434,12 @@ impl Graph {
     }
 
     fn add(&mut self, name: &str, rows: Rows, n_columns: usize, dtype: Dtype, storage: Storage) -> Tensor {
-        let image = matches!(storage, Storage::External(Binding::Image(_) | Binding::HostImage(..)));
-        let tensor = Tensor { id: self.tensors.len(), rows, n_columns, dtype, image };
+        let texel = match &storage {
+            Storage::External(Binding::Image(image)) => Some(image.texel_words()),
+            Storage::External(Binding::HostImage(_, n_words)) => Some(*n_words),
+            _ => None,
+        };
+        let tensor = Tensor { id: self.tensors.len(), rows, n_columns, dtype, texel };
         self.tensors.push(TensorInfo { name: name.to_owned(), tensor, storage });
         tensor
     }

@@ -3,7 +3,7 @@
 //! wgpu orders dispatches by whole buffers, so two temporaries share a buffer only one after the
 //! other, never side by side.
 
-use super::record::{Graph, Storage};
+use super::record::{Graph, OCTET_WORDS, Storage};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Image, Slice};
 
@@ -53,9 +53,9 @@ pub(super) fn place(graph: &Graph) -> Places {
             if !matches!(graph.tensors[id].storage, Storage::Temporary { .. }) || places.slots[id].is_some() {
                 continue;
             }
-            places.slots[id] = Some(match arg.tensor.image {
-                false => take(&mut free, &mut places.sizes, arg.tensor.bytes()),
-                true => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads() / 2),
+            places.slots[id] = Some(match arg.tensor.texel {
+                None => take(&mut free, &mut places.sizes, arg.tensor.bytes()),
+                Some(_) => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads() / 2),
             });
         }
         for arg in &launch.args {
@@ -64,7 +64,7 @@ pub(super) fn place(graph: &Graph) -> Places {
                 (&graph.tensors[id].storage, places.slots[id])
                 && last[id] == i
             {
-                let free = if arg.tensor.image { &mut free_images } else { &mut free };
+                let free = if arg.tensor.texel.is_some() { &mut free_images } else { &mut free };
                 if !free.contains(&slot) {
                     free.push(slot);
                 }
@@ -109,8 +109,8 @@ impl Places {
         for (i, &need) in self.image_sizes.iter().enumerate() {
             match scratch.images.get(i) {
                 Some(image) if image.words() >= 4 * need => {}
-                Some(_) => scratch.images[i] = gpu.image("scratch", need, 4)?,
-                None => scratch.images.push(gpu.image("scratch", need, 4)?),
+                Some(_) => scratch.images[i] = gpu.image("scratch", need, OCTET_WORDS)?,
+                None => scratch.images.push(gpu.image("scratch", need, OCTET_WORDS)?),
             }
         }
         Ok(())

@@ -433,8 +433,8 @@ pub(super) fn attention_case(
             max_pages: 19,
         };
         let n_rows = 23 * n_kv_heads * PAGE;
-        let k = inputs.tensor(g, n_rows, head_dim, dtype);
-        let v = inputs.tensor(g, n_rows, head_dim, dtype);
+        let k = inputs.pool(g, n_rows, head_dim, dtype);
+        let v = inputs.pool(g, n_rows, head_dim, dtype);
         let kv = Kv { k, v, dtype, n_kv_heads, head_dim };
         let bias = match n_heads {
             3 => Bias::Relative { table: inputs.tensor(g, 1, 3 * 15, Dtype::F32), reach: 7 },

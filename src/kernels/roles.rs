@@ -17,7 +17,7 @@ pub static INPUT: Role = Role {
 
 /// The file that plays [`INPUT`] for `x`.
 pub fn input(x: Tensor) -> &'static str {
-    if x.image { "octets" } else { real_name(x.dtype) }
+    if x.texel.is_some() { "octets" } else { real_name(x.dtype) }
 }
 
 /// The input of a matrix product, by quads.

@@ -218,7 +218,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
                         max_pages: 22,
                     };
                     let pool = |g: &mut Graph, inputs: &mut crate::graph::Inputs| {
-                        inputs.tensor(g, 13 * n_kv_heads.max(1) * PAGE, head_dim, dtype)
+                        inputs.pool(g, 13 * n_kv_heads.max(1) * PAGE, head_dim, dtype)
                     };
                     let kv = Kv { k: pool(g, inputs), v: pool(g, inputs), dtype, n_kv_heads, head_dim };
                     let (freq, factor) = inv_freq(rope_dim.max(4), 10_000.0, &Scaling::None);
