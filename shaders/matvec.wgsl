@@ -9,6 +9,7 @@
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
 // its tokens. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a
 // lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
+import package::after::after;
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_pair4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
@@ -96,4 +97,5 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
             finish(token * params.y_pitch + at, sum);
         }
     }
+    after(lane);
 }

@@ -100,6 +100,12 @@ impl Caps {
         self.subgroup_min >= 8
     }
 
+    /// Whether workgroups are threads of this process, on a processor that keeps the order of stores and
+    /// atomics: a workgroup then sees what others wrote before they counted themselves in an atomic.
+    pub fn shared_process(&self) -> bool {
+        self.software() && self.images
+    }
+
     pub fn software(&self) -> bool {
         self.class == Class::Software
     }

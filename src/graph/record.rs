@@ -267,6 +267,7 @@ pub struct Graph {
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) launches: Vec<Launch>,
     none: Option<Tensor>,
+    arrivals: Option<Tensor>,
     /// The positions of a text whose attention is wanted, and the weights recorded so far.
     watch: Option<(usize, Vec<Tensor>)>,
 }
@@ -279,6 +280,7 @@ impl Graph {
             tensors: Vec::new(),
             launches: Vec::new(),
             none: None,
+            arrivals: None,
             watch: None,
         }
     }
@@ -433,6 +435,22 @@ impl Graph {
         LaunchBuilder { graph: self, launch, error: None }
     }
 
+    /// Takes back the launch recorded last, to be described further.
+    pub fn reopen(&mut self) -> Option<LaunchBuilder<'_>> {
+        let launch = self.launches.pop()?;
+        Some(LaunchBuilder { graph: self, launch, error: None })
+    }
+
+    /// A count of one word that kernels leave at zero.
+    pub fn arrivals(&mut self) -> Tensor {
+        if let Some(arrivals) = self.arrivals {
+            return arrivals;
+        }
+        let arrivals = self.external("arrivals", 1, 1, Dtype::U32, Binding::Host(Arc::new(vec![0])));
+        self.arrivals = Some(arrivals);
+        arrivals
+    }
+
     fn add(&mut self, name: &str, rows: Rows, n_columns: usize, dtype: Dtype, storage: Storage) -> Tensor {
         let texel = match &storage {
             Storage::External(Binding::Image(image)) => Some(image.texel_words()),
@@ -454,8 +472,10 @@ pub struct LaunchBuilder<'g> {
 }
 
 impl LaunchBuilder<'_> {
-    /// The file that plays `role`, by its name in the role's list.
+    /// The file that plays `role`, by its name in the role's list, instead of what was chosen before.
     pub fn role(mut self, role: &'static Role, choice: &'static str) -> Self {
+        self.launch.roles.retain(|(name, _)| *name != role.name);
+        self.launch.files.retain(|(name, _)| *name != role.name);
         match role.file(choice) {
             Some(file) => {
                 self.launch.roles.push((role.name, choice));
@@ -563,7 +583,9 @@ impl LaunchBuilder<'_> {
                 launch.params.len()
             )));
         }
-        for (_, choice) in &launch.roles {
+        launch.label = launch.kernel.name.to_owned();
+        // What a role leaves out needs no name.
+        for (_, choice) in launch.roles.iter().filter(|(_, choice)| *choice != "nothing") {
             launch.label.push(' ');
             launch.label.push_str(choice);
         }

@@ -130,6 +130,11 @@ impl<'a> Call<'a> {
         self.written[i] = Some(Written { values, scales });
     }
 
+    /// What was stored for argument `i`, with its sizes.
+    pub fn result(&self, i: usize) -> (Vec<f64>, Vec<f64>) {
+        self.written[i].as_ref().map_or_else(Default::default, |w| (w.values.clone(), w.scales.clone()))
+    }
+
     /// Stores words for argument `i` that must be met exactly.
     pub fn set_words(&mut self, i: usize, words: Vec<u32>) {
         self.written[i] = Some(Written {

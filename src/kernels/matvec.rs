@@ -3,18 +3,20 @@
 use super::matmul;
 use super::matmul_coop;
 use super::matmul_i8;
-use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
+use super::rms_norm::normed_row;
+use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
-    Call, Case, Dtype, Graph, Kernel, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params, wgsl,
+    Call, Case, Dtype, Graph, Kernel, Launch, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params,
+    wgsl,
 };
 use crate::tensor::{FORMATS, format};
 
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
     wgsl: wgsl!("matvec"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
+    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
     params: Matvec::LAYOUT,
     twin,
     cases,
@@ -284,6 +286,7 @@ pub(super) fn record(
             .weight(&weight.name, weight.format, chunk)
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
+            .role(&AFTER, "nothing")
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
             .config("GROUPS", shape.groups)
@@ -310,9 +313,71 @@ pub(super) fn record(
     Ok(out.y)
 }
 
+/// `gain * x / rms(x)` by the product that has just been recorded, if it was the last to change x:
+/// its last cluster to finish normalises all of x. None where a launch of its own must.
+pub(super) fn norm_after(
+    g: &mut Graph,
+    x: Tensor,
+    gain: Tensor,
+    eps: f32,
+    dtype: Dtype,
+) -> Result<Option<Tensor>> {
+    let whole = |launch: &Launch| {
+        let role = |name| launch.roles.iter().find(|(role, _)| *role == name).map(|(_, choice)| *choice);
+        launch.kernel.name == MATVEC.name
+            && (role("epilogue"), role("after")) == (Some("residual"), Some("nothing"))
+            && launch.args[2].tensor == x
+            && launch.weight.as_ref().is_some_and(|weight| weight.n_rows == x.n_columns)
+    };
+    // More tokens than these are worth a launch over all cores.
+    let few = x.n_rows() <= NORM_TOKENS_MAX && x.n_columns.is_multiple_of(4);
+    let caps = g.caps();
+    if !few || !caps.shared_process() || !caps.clusters() || !g.launches().last().is_some_and(whole) {
+        return Ok(None);
+    }
+    g.expect(gain, 1, x.n_columns)?;
+    let y = g.activations("norm", x.rows, x.n_columns, dtype);
+    let arrivals = g.arrivals();
+    let Some(launch) = g.reopen() else { return Ok(None) };
+    launch
+        .role(&AFTER, "rms_norm")
+        .role(&REAL, roles::real_name(dtype))
+        .config("EPS", eps)
+        .read(gain)
+        .write(y)
+        .update(arrivals)
+        .record()?;
+    Ok(Some(y))
+}
+
+/// Tokens up to which a product may normalise its result.
+const NORM_TOKENS_MAX: usize = 8;
+
 fn twin(call: &mut Call) -> Result<()> {
     // The sums of a format with minimums or offsets cancel inside a block.
-    product(call, 4.0)
+    product(call, 4.0)?;
+    if call.role("after") == "rms_norm" {
+        let eps = call.config("EPS")?;
+        let (y, y_scales) = call.result(2);
+        let (gain, mut normed) = (call.floats(3), call.floats(4));
+        let n_columns = gain.len();
+        let mut scales: Vec<f64> = normed.iter().map(|v| v.abs()).collect();
+        let p: Matvec = call.params();
+        for t in 0..p.n_tokens as usize {
+            let row = t * n_columns..(t + 1) * n_columns;
+            let (values, scale) = normed_row(&y[row.clone()], &gain, eps);
+            // An error of y[c] counts as itself and, by the mean of the squares, in all other channels.
+            let off = row.clone().map(|i| y_scales[i] * y_scales[i]).sum::<f64>() / n_columns as f64;
+            for (c, i) in row.enumerate() {
+                normed[i] = values[c];
+                scales[i] =
+                    (gain[c] * scale).abs() * y_scales[i] + values[c].abs() * (1.0 + scale * off.sqrt());
+            }
+        }
+        call.set_with_scales(4, normed, scales);
+        call.set_words(5, vec![0]);
+    }
+    Ok(())
 }
 
 /// The twin of all matrix products, whose errors are `coarse` times those of a plain f32 sum.
@@ -383,6 +448,23 @@ fn cases(caps: &Caps) -> Vec<Case> {
         }
     }
     let q8 = format::by_name("Q8_0").expect("a known format");
+    // Results that are normalised: several clusters, one and several tokens, rows that end a group early.
+    for (n_tokens, cols, clusters, dtype) in
+        [(1, 1, 1, Dtype::F16), (5, 4, 2, Dtype::F16), (3, 8, 1, Dtype::F32)]
+    {
+        let shape = Shape { groups: 4, cols, clusters, cluster: best };
+        let name = format!("Q8_0 {n_tokens}x88x64 {dtype:?} normed {shape:?}");
+        let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
+        cases.push(Case::new(name, sizes, move |g, inputs| {
+            let rows = Rows::up_to(n_tokens + 1, Size::Tokens);
+            let x = inputs.tensor(g, rows, 64, Dtype::F16);
+            let weight = inputs.weight(q8, 88, 64, usize::MAX / 2)?;
+            let y = inputs.tensor(g, rows, 88, Dtype::F32);
+            let gain = inputs.tensor(g, 1, 88, Dtype::F32);
+            record(g, x, &weight, None, Epilogue::Residual { y }, shape)?;
+            norm_after(g, y, gain, 1e-5, dtype).map(|_| ())
+        }));
+    }
     let f32 = format::by_name("F32").expect("a known format");
     for cluster in roles::cluster_variants(caps) {
         for (groups, cols, clusters) in [(1, 1, 8), (1, 8, 8), (2, 2, 4), (4, 4, 1)] {

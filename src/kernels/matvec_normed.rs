@@ -1,6 +1,6 @@
 //! Matrix product of normalised tokens. The maths is in `shaders/matvec_normed.wgsl`.
 
-use super::matvec::{self, Epilogue, Kind, Matvec, linear, product_case};
+use super::matvec::{self, Epilogue, Kind, Matvec, linear, norm_after, product_case};
 use super::rms_norm::rms_norm;
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
@@ -69,11 +69,15 @@ impl Input {
     }
 }
 
-/// gain * x / rms(x), stored as `dtype` or left to the products that read it: on GPUs for one token, where
-/// a launch costs more than each cluster's reading the gain. Shapes: as [`rms_norm`].
+/// gain * x / rms(x), stored as `dtype`, left to the products that read it (on GPUs for one token, where
+/// a launch costs more than each cluster's reading the gain) or done by the product before (on software
+/// devices for few tokens). Shapes: as [`rms_norm`].
 pub fn normed(g: &mut Graph, x: Tensor, gain: Tensor, eps: f32, dtype: Dtype) -> Result<Input> {
     if !g.caps().software() && x.n_rows() <= TOKENS_MAX && x.n_columns.is_multiple_of(32) {
         return Ok(Input::Normed { x, gain, eps });
+    }
+    if let Some(y) = norm_after(g, x, gain, eps, dtype)? {
+        return Ok(Input::Plain(y));
     }
     rms_norm(g, x, gain, eps, dtype).map(Input::Plain)
 }

@@ -82,15 +82,18 @@ fn twin(call: &mut Call) -> Result<()> {
     let n_tokens = call.n_rows(0);
     for t in 0..n_tokens {
         let row = t * n_channels..(t + 1) * n_channels;
-        let mean_square = x[row.clone()].iter().map(|v| v * v).sum::<f64>() / n_channels as f64;
-        let scale = 1.0 / (mean_square + f64::from(p.eps)).sqrt();
         let out = 4 * (t * p.y_pitch as usize + p.y_first as usize);
-        for ((y, x), gain) in y[out..out + n_channels].iter_mut().zip(&x[row]).zip(&gain) {
-            *y = gain * x * scale;
-        }
+        y[out..out + n_channels].copy_from_slice(&normed_row(&x[row], &gain, f64::from(p.eps)).0);
     }
     call.set(2, y);
     Ok(())
+}
+
+/// One row, and 1 / rms(x).
+pub(super) fn normed_row(x: &[f64], gain: &[f64], eps: f64) -> (Vec<f64>, f64) {
+    let mean_square = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
+    let scale = 1.0 / (mean_square + eps).sqrt();
+    (x.iter().zip(gain).map(|(x, gain)| gain * x * scale).collect(), scale)
 }
 
 fn cases(caps: &Caps) -> Vec<Case> {

@@ -88,6 +88,12 @@ pub static EPILOGUE: Role = Role {
     },
 };
 
+/// What a matrix product does when all of it is done.
+pub static AFTER: Role = Role {
+    name: "after",
+    files: || vec![("nothing", wgsl!("after/nothing")), ("rms_norm", wgsl!("after/rms_norm"))],
+};
+
 /// How keys and values are read from the cache.
 pub static KV_READ: Role = Role {
     name: "kv_read",
