@@ -12,7 +12,7 @@
 import package::after::after;
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_pair4};
-import package::config::{BANDS, CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
 import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
@@ -34,19 +34,10 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
-    // A workgroup costs a software driver as much as a short row, so one does several in turn. The bound
-    // is one that drivers do not know and write out.
-    let n_bands = min(BANDS, params.n_groups);
-    for (var band = 0u; band < n_bands; band++) {
-        let cluster = (workgroup.x * BANDS + band) * CLUSTERS + cluster_of(lane);
-        product(cluster * GROUPS, workgroup.y * COLS, lane);
-    }
-    after(lane);
-}
-
-// The rows of the groups from `first` on.
-fn product(first: u32, first_token: u32, lane: Lane) {
     let index = lane_of(lane);
+    let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
+    let first_token = workgroup.y * COLS;
+
     // Of group g and token c: value c * GROUPS + g.
     var sums: array<vec4<f32>, VALUES>;
     for (var i = 0u; i < VALUES; i++) { // unroll
@@ -106,4 +97,5 @@ fn product(first: u32, first_token: u32, lane: Lane) {
             finish(token * params.y_pitch + at, sum);
         }
     }
+    after(lane);
 }

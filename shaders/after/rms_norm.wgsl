@@ -8,7 +8,7 @@
 // atomics alone promise that to none.
 // Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
 import package::cluster::{Lane, lane_of, cluster_sum};
-import package::config::{BANDS, CLUSTERS, COLS, EPS, GROUPS};
+import package::config::{CLUSTERS, COLS, EPS, GROUPS};
 import package::epilogue::y;
 import package::real::{real4, to_real4};
 
@@ -27,7 +27,7 @@ fn after(lane: Lane) {
     if index == 0u {
         arrived = atomicAdd(&arrivals[0], 1u) + 1u;
     }
-    let columns = ceil_div(params.n_groups, GROUPS * CLUSTERS * BANDS) * CLUSTERS;
+    let columns = ceil_div(params.n_groups, GROUPS * CLUSTERS) * CLUSTERS;
     let n_clusters = columns * ceil_div(params.n_tokens, COLS);
     let is_last = cluster_sum(f32(arrived), lane) == f32(n_clusters);
 

@@ -161,14 +161,6 @@ fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     }
 }
 
-/// How many workgroups' rows one does in turn, of `columns` workgroups: 4 or 2 on software devices, where
-/// that leaves every thread of the driver the same number.
-fn bands(caps: &Caps, columns: u32) -> u32 {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-    let even = |bands: &u32| columns.is_multiple_of(threads * bands) || columns >= 16 * threads * bands;
-    [4, 2].into_iter().find(|bands| caps.software() && even(bands)).unwrap_or(1)
-}
-
 /// Where the result of a product goes.
 pub(super) struct Output {
     /// The file that plays `epilogue`.
@@ -279,19 +271,6 @@ pub(super) fn record(
     epilogue: Epilogue,
     shape: Shape,
 ) -> Result<Tensor> {
-    record_in_bands(g, x, weight, bias, epilogue, shape, bands)
-}
-
-/// As [`record`]; `bands` says how many workgroups' rows one does.
-fn record_in_bands(
-    g: &mut Graph,
-    x: Tensor,
-    weight: &PackedWeight,
-    bias: Option<Tensor>,
-    epilogue: Epilogue,
-    shape: Shape,
-    bands: fn(&Caps, u32) -> u32,
-) -> Result<Tensor> {
     let out = output(g, x, weight, bias, epilogue, shape.groups.is_multiple_of(4))?;
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
@@ -302,15 +281,12 @@ fn record_in_bands(
             rest @ (1 | 2 | 4) if g.caps().software() => rest as u32,
             _ => 0,
         };
-        let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
-        let bands = bands(g.caps(), columns);
         let mut launch = g
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .role(&AFTER, "nothing")
-            .config("BANDS", bands)
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
             .config("GROUPS", shape.groups)
@@ -328,8 +304,9 @@ fn record_in_bands(
             .read(bias.unwrap_or(none))
             .read(x);
         launch = out.bind(launch, i);
+        let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
         launch
-            .grid([Extent::Fixed(columns.div_ceil(bands)), x.row_extent(shape.cols), Extent::Fixed(1)])
+            .grid([Extent::Fixed(columns), x.row_extent(shape.cols), Extent::Fixed(1)])
             .terms(x.n_columns)
             .record()?;
     }
@@ -471,7 +448,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
         }
     }
     let q8 = format::by_name("Q8_0").expect("a known format");
-    // Results that are normalised, in workgroups that do the rows of several: several clusters, one and several tokens, rows that end a group early.
+    // Results that are normalised: several clusters, one and several tokens, rows that end a group early.
     for (n_tokens, cols, clusters, dtype) in
         [(1, 1, 1, Dtype::F16), (5, 4, 2, Dtype::F16), (3, 8, 1, Dtype::F32)]
     {
@@ -484,7 +461,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
             let weight = inputs.weight(q8, 88, 64, usize::MAX / 2)?;
             let y = inputs.tensor(g, rows, 88, Dtype::F32);
             let gain = inputs.tensor(g, 1, 88, Dtype::F32);
-            record_in_bands(g, x, &weight, None, Epilogue::Residual { y }, shape, |_, _| 4)?;
+            record(g, x, &weight, None, Epilogue::Residual { y }, shape)?;
             norm_after(g, y, gain, 1e-5, dtype).map(|_| ())
         }));
     }
