@@ -9,7 +9,8 @@ const LOWEST: f32 = -3.0e38;
 // A quad of a row, its padding as the lowest number.
 fn row_quad(row: u32, c: u32) -> vec4<f32> {
     let column = vec4<u32>(4u * c) + vec4<u32>(0u, 1u, 2u, 3u);
-    return select(vec4<f32>(LOWEST), x[row + c], column < vec4<u32>(params.n_columns));
+    let last = (params.n_columns - 1u) / 4u;
+    return select(vec4<f32>(LOWEST), x[row + min(c, last)], column < vec4<u32>(params.n_columns));
 }
 
 fn row_max(row: u32, n_quads: u32, lane: Lane) -> f32 {

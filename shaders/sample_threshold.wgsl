@@ -6,7 +6,9 @@
 // x: (n_rows, n_columns)    y: (n_rows, 1), padded to a quad
 //
 // One workgroup per row. Logits are mapped to integers of the same order, and the threshold is found
-// by narrowing a range of integers, four cuts at a time, each by one pass over the row: no sorting.
+// by narrowing a range of integers, four cuts at a time, each by one pass over the row: no sorting. A
+// round takes 16 quads a lane, so that all passes stay within the 65,535 rounds of loops after which
+// llvmpipe goes on without a word.
 // Source: Fan et al. 2018, arXiv:1805.04833; Holtzman et al. 2020, arXiv:1904.09751;
 // Nguyen et al. 2024, arXiv:2407.01082.
 import package::config::WG_SIZE;
@@ -36,21 +38,23 @@ fn number(order: u32) -> f32 {
 // How many logits, or how much of the mass, lie at or above each of the cuts.
 fn above(row: u32, n_quads: u32, cuts: vec4<u32>, largest: f32, by_mass: bool, floor_: u32, lane: Lane) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var c = lane_index(lane); c < n_quads; c += WG_SIZE) {
-        let value = row_quad(row, c);
-        let order = ordered(value);
-        var size = vec4<f32>(1.0);
-        if by_mass {
-            size = exp_below_zero(value - largest);
+    for (var first = lane_index(lane); first < n_quads; first += 16u * WG_SIZE) {
+        for (var i = 0u; i < 16u; i++) { // unroll
+            let value = row_quad(row, first + i * WG_SIZE);
+            let order = ordered(value);
+            var size = vec4<f32>(1.0);
+            if by_mass {
+                size = exp_below_zero(value - largest);
+            }
+            // Padding and what top-k has left out count nothing.
+            size = select(vec4<f32>(0.0), size, (order >= vec4<u32>(floor_)) & (value > vec4<f32>(LOWEST)));
+            sum += vec4<f32>(
+                dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.x)), vec4<f32>(1.0)),
+                dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.y)), vec4<f32>(1.0)),
+                dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.z)), vec4<f32>(1.0)),
+                dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.w)), vec4<f32>(1.0)),
+            );
         }
-        // Padding and what top-k has left out count nothing.
-        size = select(vec4<f32>(0.0), size, (order >= vec4<u32>(floor_)) & (value > vec4<f32>(LOWEST)));
-        sum += vec4<f32>(
-            dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.x)), vec4<f32>(1.0)),
-            dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.y)), vec4<f32>(1.0)),
-            dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.z)), vec4<f32>(1.0)),
-            dot(select(vec4<f32>(0.0), size, order >= vec4<u32>(cuts.w)), vec4<f32>(1.0)),
-        );
     }
     return vec4<f32>(
         workgroup_sum(sum.x, lane),

@@ -43,7 +43,6 @@ mod skip_gram;
 mod soft_cap;
 mod softmax;
 pub mod tiles;
-mod top_columns;
 mod top_k;
 mod tune;
 mod vector_lengths;
@@ -77,7 +76,6 @@ pub use sampling::{RECENT_MAX, Sampled, Sampler, SlotSampling, sample};
 pub use skip_gram::{Training, Values, skip_gram, skip_gram_tile};
 pub use soft_cap::soft_cap;
 pub use softmax::softmax;
-pub use top_columns::top_columns;
 pub use top_k::{LOWEST, TOP_K_MAX, Top, top_k};
 pub use tune::{Product, ProductKind, Tuned, check_shapes, load_tuning, shaders_hash, tune};
 pub use vector_lengths::vector_lengths;
@@ -122,7 +120,6 @@ pub static ALL: &[&Kernel] = &[
     &skip_gram::SKIP_GRAM,
     &softmax::SOFTMAX,
     &soft_cap::SOFT_CAP,
-    &top_columns::TOP_COLUMNS,
     &top_k::TOP_K,
     &vector_lengths::VECTOR_LENGTHS,
     &watermark::WATERMARK,

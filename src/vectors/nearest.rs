@@ -1,10 +1,10 @@
-//! The nearest rows of a whole table of vectors: cosines and the choice of the best on the GPU.
+//! The nearest rows of a whole table of vectors: cosines on the GPU, the choice of the best on the host.
 //!
 //! The table is a packed weight of any stored format, as a model's embedding is; one too large for a
 //! binding lies in several, which the kernels take in turn.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Sizes, Slice};
+use crate::gpu::{Buffer, Gpu, Sizes};
 use crate::graph::{Binding, Dtype, Graph, PackedWeight, Rows, Scratch, Tensor};
 use crate::kernels::{self as k, Batch, Epilogue};
 use crate::tensor::format;
@@ -15,8 +15,8 @@ pub struct Nearest {
     weight: PackedWeight,
     /// (1, width)
     query: Buffer,
-    /// (1, n_rows): one over the length of each row.
-    lengths: Slice,
+    /// One over the length of each row.
+    inverse_lengths: Vec<f32>,
 }
 
 /// Rows that are asked for at most.
@@ -30,12 +30,10 @@ impl Nearest {
         g.keep(lengths);
         let program = g.build(gpu, &mut Scratch::default())?;
         gpu.run(&program.plan, &Sizes { n_tokens: 1, ..Sizes::default() })?;
-        let lengths = program
-            .slice(lengths)
-            .cloned()
-            .ok_or_else(|| Error::Gpu("the lengths of the rows have no memory".into()))?;
+        let inverse_lengths = program.read(gpu, lengths)?.into_iter().take(weight.n_rows).map(|v| v as f32);
+        let inverse_lengths = inverse_lengths.collect();
         let query = gpu.buffer("query", 4 * weight.n_columns.next_multiple_of(4) as u64)?;
-        Ok(Nearest { gpu: gpu.clone(), weight, query, lengths })
+        Ok(Nearest { gpu: gpu.clone(), weight, query, inverse_lengths })
     }
 
     /// Puts vectors into GPU memory. Shape: (n_rows, n_columns), row by row.
@@ -85,16 +83,20 @@ impl Nearest {
         let mut g = Graph::new(self.gpu.caps());
         let x = g.external("query", 1, width, Dtype::F32, Binding::Device(self.query.whole()));
         let scores = k::linear(&mut g, x, &self.weight, None, Epilogue::Store)?;
-        let lengths =
-            g.external("lengths", 1, self.n_rows(), Dtype::F32, Binding::Device(self.lengths.clone()));
-        let top = k::top_columns(&mut g, scores, lengths, n)?;
-        g.keep(top.value);
-        g.keep(top.column);
+        g.keep(scores);
         let program = g.build(&self.gpu, &mut Scratch::default())?;
         self.gpu.run(&program.plan, &Sizes { n_tokens: 1, ..Sizes::default() })?;
-        let values = program.read(&self.gpu, top.value)?;
-        let columns = program.read(&self.gpu, top.column)?;
-        Ok(columns.iter().zip(&values).take(n).map(|(&c, &v)| (c as usize, v as f32)).collect())
+        let scores = program.read(&self.gpu, scores)?;
+        let cosines =
+            scores.into_iter().zip(&self.inverse_lengths).map(|(score, scale)| score as f32 * scale);
+        let mut rows: Vec<(usize, f32)> = cosines.enumerate().collect();
+        let better = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if n < rows.len() {
+            rows.select_nth_unstable_by(n, better);
+            rows.truncate(n);
+        }
+        rows.sort_unstable_by(better);
+        Ok(rows)
     }
 }
 
