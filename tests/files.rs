@@ -1,5 +1,7 @@
 //! Model files: what valid ones give, and that broken and hostile ones are refused in words, without
 //! panics and without large allocations.
+//!
+//! Longer than most files: every kind of file is broken in the same ways, under one counting allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::borrow::Cow;

@@ -2,8 +2,10 @@
 //!
 //! The vocabularies in `tests/data/text` are small. `AQUATINT_VOCABS` names a folder with more:
 //! `ggml-vocab-NAME.gguf` with `.gguf.inp` and `.gguf.out` beside it as llama.cpp has them, `*.tokenizer.json`
-//! and `*.model` with `golden.json`, and `templates` with `templates.json`, both as `make.py` writes them. Golden tests then cover that folder too, and fail if a
-//! part is missing.
+//! and `*.model` with `golden.json`, and `templates` with `templates.json`, both as `make.py` writes them. Golden
+//! tests then cover that folder too, and fail if a part is missing.
+//!
+//! Longer than most files: all kinds of tokenizers are compared with the same golden texts.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};

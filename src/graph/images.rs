@@ -2,8 +2,8 @@
 //!
 //! A software driver checks every lane of a load from a buffer on its own, and loads from an image
 //! all at once: three times faster. So there the linker turns arrays that are images in memory (the
-//! planes of weights, the inputs of matrix products, keys and values) into images in the text, line by line; shader
-//! files say buffers and know nothing of it.
+//! planes of weights, the inputs of matrix products, keys and values) into images in the text, line by
+//! line; shader files say buffers and know nothing of it.
 //!
 //! ```text
 //! var<storage, read> NAME: array<vec4<u32>>;      var NAME: texture_storage_2d<rgba32uint, read>;

@@ -231,7 +231,8 @@ fn unroll_lines(
     Ok(())
 }
 
-/// Lets each `for` without a `continue` or a barrier ask at its end whether to go on, once before it whether to begin:
+/// Lets each `for` without a `continue` or a barrier ask at its end whether to go on, and once before it
+/// whether to begin:
 ///
 /// ```text
 /// for (var i = A; i < B; i += C) {        { var i = A; if i < B { loop {
