@@ -123,3 +123,30 @@ impl KvPool {
         submission.submit()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Options;
+
+    /// Pages of 960 quads, which begin and end inside the rows of an image.
+    const SHAPE: (usize, usize) = (5, 24);
+
+    #[test]
+    fn pages_are_copied_in_buffers_and_in_images() {
+        let gpu = Gpu::open(&Options::default()).expect("tests need an adapter; a software driver will do");
+        let page = Kv::words(1, SHAPE.0, SHAPE.1, Dtype::F16);
+        let words: Vec<u32> = (0..3 * page as u32).collect();
+        let image = gpu.image_with("keys", &words, QUAD_WORDS).unwrap();
+        let buffer = gpu.buffer_with("values", bytemuck::cast_slice(&words)).unwrap();
+        let layers = vec![(Pool::Image(image.clone()), Pool::Buffer(buffer.clone()))];
+        let (n_kv_heads, head_dim) = SHAPE;
+        let mut pool = KvPool { layers, n_pages: 3, dtype: Dtype::F16, n_kv_heads, head_dim, between: None };
+        // All are read before any is written.
+        pool.copy(&gpu, &[(0, 2), (2, 1)]).unwrap();
+        let expected = [&words[..page], &words[2 * page..], &words[..page]].concat();
+        assert!(gpu.read_image(&image).unwrap()[..3 * page] == expected[..]);
+        let bytes = gpu.read(&buffer, 0, 4 * expected.len() as u64).unwrap();
+        assert!(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes) == expected);
+    }
+}
