@@ -11,11 +11,12 @@
 // lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
 import package::after::after;
 import package::block::Block;
-import package::cluster::{Lane, lane_of, cluster_of, cluster_pair4};
-import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4, WG_SIZE};
+import package::cluster::{Lane, lane_of, cluster_of};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES_4, WG_SIZE};
 import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
+import package::sums::{add_products, no_sums, totals};
 import package::weight::{load_weights, prepare};
 
 struct Params {
@@ -38,11 +39,7 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
     let first_token = workgroup.y * COLS;
 
-    // Of group g and token c: value c * GROUPS + g.
-    var sums: array<vec4<f32>, VALUES>;
-    for (var i = 0u; i < VALUES; i++) { // unroll
-        sums[i] = vec4<f32>(0.0);
-    }
+    var sums = no_sums();
     // Whole steps of 8 blocks, and one for the tail. The loops stay loops: what a driver writes out for
     // all groups would not fit the caches of instructions.
     let end = params.n_blocks - TAIL;
@@ -62,35 +59,20 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         for (var j = 0u; j < n_own; j++) {
             let group = first + min(own + j, GROUPS - 1u);
             let w = load_weights(min(group, params.n_groups - 1u), at, params.n_blocks);
-            let products = dots(w, &inputs);
-            for (var g = 0u; g < GROUPS; g++) { // unroll
-                let mine = own + j == g && block < params.n_blocks;
-                for (var c = 0u; c < COLS; c++) { // unroll
-                    sums[c * GROUPS + g] += select(vec4<f32>(0.0), products[c], mine);
-                }
-            }
+            var products = dots(w, &inputs);
+            let mine = select(GROUPS, own + j, block < params.n_blocks);
+            let last = select(j + 1u, GROUPS, is_tail);
+            add_products(&sums, &products, mine, j, last, TAIL_GROUPS, lane);
         }
     }
-    // Sums over the lanes, halving the number of values at each step: value i ends in lane i % 8.
-    var by_1: array<vec4<f32>, VALUES_1>;
-    for (var i = 0u; i < VALUES_1; i++) { // unroll
-        by_1[i] = cluster_pair4(sums[(2u * i) % VALUES], sums[(2u * i + 1u) % VALUES], 1u, lane);
-    }
-    var by_2: array<vec4<f32>, VALUES_2>;
-    for (var i = 0u; i < VALUES_2; i++) { // unroll
-        by_2[i] = cluster_pair4(by_1[(2u * i) % VALUES_1], by_1[(2u * i + 1u) % VALUES_1], 2u, lane);
-    }
-    var by_4: array<vec4<f32>, VALUES_4>;
-    for (var i = 0u; i < VALUES_4; i++) { // unroll
-        by_4[i] = cluster_pair4(by_2[(2u * i) % VALUES_2], by_2[(2u * i + 1u) % VALUES_2], 4u, lane);
-    }
+    let results = totals(&sums, lane);
     for (var i = 0u; i < VALUES_4; i++) { // unroll
         let value = 8u * i + index;
         let group = first + value % GROUPS;
         let token = first_token + value / GROUPS;
-        if value < VALUES && group < params.n_groups && token < params.n_tokens {
+        if value < GROUPS * COLS && group < params.n_groups && token < params.n_tokens {
             let at = params.first_group + group;
-            var sum = by_4[i];
+            var sum = results[i];
             if HAS_BIAS {
                 sum += bias[at];
             }

@@ -4,7 +4,7 @@ use super::matmul;
 use super::matmul_coop;
 use super::matmul_i8;
 use super::rms_norm::normed_row;
-use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
+use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, EPILOGUE, INPUT, REAL, SUMS, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
@@ -16,7 +16,7 @@ use crate::tensor::{FORMATS, format};
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
     wgsl: wgsl!("matvec"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
+    roles: &[&WEIGHT, &INPUT, &CLUSTER, &SUMS, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
     params: Matvec::LAYOUT,
     twin,
     cases,
@@ -108,9 +108,9 @@ pub(super) fn key(weight: &PackedWeight, role: &str, dtype: Dtype, n_tokens: usi
 pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
     let table = choose(caps, n_tokens);
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
-        // A cluster takes a band of 4 groups: how lanes share a row's last blocks depends on it.
-        (true, 1) => &[(4, 1, 2), (4, 1, 4)],
-        (true, _) => &[(4, 2, 1), (4, 4, 1), (4, 4, 2), (4, 8, 1)],
+        // From 4 groups on lanes are added up at once, in one order.
+        (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
+        (true, _) => &[(4, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
@@ -150,10 +150,11 @@ impl Epilogue {
 fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     let cluster = roles::cluster(caps);
     match (caps.software(), n_tokens) {
-        // Loads cost most there: many rows share each activation, few tokens each weight.
+        // Loads cost most there: many rows share each activation, few tokens each weight. One token
+        // reads weights as they lie, in bands of 4 groups.
         (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, 2..=4) => Shape { groups: 4, cols: 4, clusters: 1, cluster },
-        (true, _) => Shape { groups: 4, cols: 8, clusters: 1, cluster },
+        (true, 2..=4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
+        (true, _) => Shape { groups: 8, cols: 8, clusters: 1, cluster },
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
         (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
@@ -281,11 +282,14 @@ pub(super) fn record(
             rest @ (1 | 2 | 4) if g.caps().software() => rest as u32,
             _ => 0,
         };
+        // Lanes that are one vector exchange values for less than it costs to keep many.
+        let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
         let mut launch = g
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
+            .role(&SUMS, if at_once { "at_once" } else { "at_end" })
             .role(&AFTER, "nothing")
             .config("CLUSTERS", shape.clusters)
             .config("COLS", shape.cols)
@@ -464,6 +468,13 @@ fn cases(caps: &Caps) -> Vec<Case> {
             record(g, x, &weight, None, Epilogue::Residual { y }, shape)?;
             norm_after(g, y, gain, 1e-5, dtype).map(|_| ())
         }));
+    }
+    // Sums over the last 1 to 4 blocks of a row, several clusters, the last not full.
+    for n_blocks in 9..=12 {
+        for (n_tokens, cols, groups) in [(1, 1, 4), (3, 2, 4), (3, 4, 8), (9, 8, 8), (9, 8, 16)] {
+            let shape = Shape { groups, cols, clusters: 1, cluster: best };
+            cases.push(case(q8, n_tokens, 84, 32 * n_blocks, Dtype::F16, Kind::Store, shape, false));
+        }
     }
     let f32 = format::by_name("F32").expect("a known format");
     for cluster in roles::cluster_variants(caps) {

@@ -75,6 +75,12 @@ pub static CLUSTER: Role = Role {
     files: || vec![("shuffle", wgsl!("cluster/shuffle")), ("shared", wgsl!("cluster/shared"))],
 };
 
+/// When the lanes of a cluster add up what each has multiplied.
+pub static SUMS: Role = Role {
+    name: "sums",
+    files: || vec![("at_end", wgsl!("sums/at_end")), ("at_once", wgsl!("sums/at_once"))],
+};
+
 /// What a matrix product does with its result.
 pub static EPILOGUE: Role = Role {
     name: "epilogue",
