@@ -109,7 +109,7 @@ fn bench_reports_compares_and_draws() {
     for name in ["record", "encode", "submit", "wait"] {
         assert!(rows_of("host").iter().any(|event| event["name"] == name), "no {name}");
     }
-    assert_eq!(rows_of("device").len() as u64, report["dispatches_per_token"].as_u64().expect("a count"));
+    assert_eq!(rows_of("device").len() as u64, report["kernels_per_token"].as_u64().expect("a count"));
 
     std::fs::write(&old, report.to_string()).expect("a folder of our own");
     let again = json(&[&tests[..], &["--compare", &old]].concat());

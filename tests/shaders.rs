@@ -23,6 +23,10 @@ fn caps(class: Class, subgroup: (u32, u32)) -> Caps {
         workgroups_max: 65535,
         offset_alignment: 256,
         images: class == Class::Software,
+        images_updated: class == Class::Software,
+        buffers_bound_max: 32,
+        images_bound_max: 64,
+        threads: 2,
     }
 }
 

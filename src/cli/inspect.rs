@@ -101,15 +101,17 @@ impl Inspect {
         let options = self.engine.options(model.decoder.n_context)?;
         let mut engine = Engine::new(model, options)?;
         let program = engine.program(1, Head::Sample { greedy: true })?;
+        let dispatch = |i| program.dispatches().iter().position(|range| range.contains(&i)).unwrap_or(0);
         let lines = program.launches().iter().enumerate().map(|(i, launch)| {
             let weight =
                 launch.weight.as_ref().map(|w| format!("  {} ({}, {} blocks)", w.name, w.n_rows, w.n_blocks));
-            format!("{i:>4}  {}{}", launch.label, weight.unwrap_or_default())
+            format!("{:>4}  {}{}", dispatch(i), launch.label, weight.unwrap_or_default())
         });
         let waits = program.waits();
         let last = format!(
-            "{} dispatches, {} of which wait for earlier ones ({} if every tensor had a buffer of its own)",
+            "{} kernels in {} dispatches; {} kernels wait for earlier ones ({} if every tensor had a buffer of its own)",
             program.launches().len(),
+            program.dispatches().len(),
             waits.by_buffers,
             waits.by_tensors,
         );

@@ -79,6 +79,7 @@ impl Encoder {
             kv,
             activations: kv,
             chunk: n_tokens_max,
+            ..EngineOptions::default()
         };
         let n_pages = TEXTS_MAX * options.context.div_ceil(PAGE);
         let memory = Memory::new(&model.gpu, d, &options, n_tokens_max, n_pages)?;

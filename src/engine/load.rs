@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{Engine, EngineOptions};
 use crate::error::Result;
 use crate::gpu::{Gpu, Source};
-use crate::graph::{Graph, Launch};
+use crate::graph::Graph;
 use crate::model::{Head, LoadOptions, LoadProgress, Model, record};
 use crate::weights::Weights;
 
@@ -55,10 +55,11 @@ impl Engine {
 
     fn compile_bucket(&self, n_tokens: usize) -> Result<()> {
         let mut g = Graph::on(&self.model.gpu);
+        g.set_polls(self.options.polls);
         let n_outputs = self.options.n_slots.min(n_tokens);
         let step = self.memory.step(&mut g, &self.model.decoder, n_tokens, n_outputs);
         record(&mut g, &self.model, &step, Head::Sample { greedy: true }, self.options.activations)?;
-        let mut sources: Vec<Source> = g.launches().par_iter().map(Launch::source).collect::<Result<_>>()?;
+        let mut sources: Vec<Source> = g.sources()?;
         sources.sort_by(|a, b| a.wgsl.cmp(&b.wgsl));
         sources.dedup_by(|a, b| a.wgsl == b.wgsl);
         let gpu = &self.model.gpu;

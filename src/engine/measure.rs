@@ -1,22 +1,25 @@
 //! Times of passes, and what is in them.
 
+use std::ops::Range;
+
 use super::Engine;
 use super::memory::StepData;
 use crate::error::Result;
 use crate::gpu::Profile;
-use crate::graph::Launch;
+use crate::graph::{Launch, Program};
 use crate::model::Head;
 
 /// What the tokens of a measured pass are.
 const TOKEN: u32 = 0;
 
 impl Engine {
-    /// The time of each dispatch of a pass over `n_tokens` tokens of one sequence that come after `depth`
-    /// others. One token is a step of generation.
+    /// The time of each kernel of a pass over `n_tokens` tokens of one sequence that come after `depth`
+    /// others, each as a dispatch of its own. One token is a step of generation.
     pub fn profile(&mut self, n_tokens: usize, depth: usize) -> Result<Profile> {
         self.with_pass(n_tokens, depth, |engine, key, data| {
             let sizes = data.sizes(depth + data.ids.len());
-            engine.model.gpu.profile(&engine.programs[&key].0.plan, &sizes)
+            let (program, _) = engine.build(key, true)?;
+            engine.model.gpu.profile(&program.plan, &sizes)
         })
     }
 
@@ -33,10 +36,19 @@ impl Engine {
         })
     }
 
-    /// The dispatches of a pass over at most `n_tokens` tokens that chooses the next ones.
+    /// The kernels of a pass over at most `n_tokens` tokens that chooses the next ones.
     pub fn launches(&mut self, n_tokens: usize) -> Result<&[Launch]> {
+        Ok(self.choosing(n_tokens)?.launches())
+    }
+
+    /// The launches of each of its dispatches.
+    pub fn dispatches(&mut self, n_tokens: usize) -> Result<&[Range<usize>]> {
+        Ok(self.choosing(n_tokens)?.dispatches())
+    }
+
+    fn choosing(&mut self, n_tokens: usize) -> Result<&Program> {
         let key = self.prepare(self.bucket(n_tokens), self.options.n_slots, Head::Sample { greedy: true })?;
-        Ok(self.programs[&key].0.launches())
+        Ok(&self.programs[&key].0)
     }
 
     fn with_pass<T>(

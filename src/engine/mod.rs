@@ -35,7 +35,7 @@ pub use watermark::{Detection, detect};
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Device, Gpu, Queue, Readback};
-use crate::graph::{Dtype, Graph, Program, Scratch};
+use crate::graph::{Dtype, Graph, POLLS_MAX, Program, Scratch};
 use crate::kernels::{FROM_SLOT, PAGE, RECENT_MAX, SlotSampling};
 use crate::model::{Head, LoadOptions, Model, Pass, record};
 use memory::{Memory, StepData};
@@ -56,11 +56,21 @@ pub struct EngineOptions {
     pub activations: Dtype,
     /// Tokens in one pass at most; bounds how long a submission takes.
     pub chunk: usize,
+    /// On software devices: how often a thread asks whether the others have finished a kernel before it
+    /// leaves the kernels after it in the same dispatch to them. 0: each kernel is a dispatch of its own.
+    pub polls: u32,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { context: 4096, n_slots: 1, kv: Dtype::F16, activations: Dtype::F16, chunk: 128 }
+        EngineOptions {
+            context: 4096,
+            n_slots: 1,
+            kv: Dtype::F16,
+            activations: Dtype::F16,
+            chunk: 128,
+            polls: POLLS_MAX,
+        }
     }
 }
 
@@ -129,8 +139,9 @@ struct Flight {
     start: Instant,
 }
 
-/// Tokens that passes are recorded for, beside the most that there can be.
-const BUCKETS: [usize; 3] = [1, 4, 16];
+/// Tokens that passes are recorded for, beside the most that there can be: on GPUs and on software
+/// devices, whose products take up to 8 tokens at once.
+const BUCKETS: [[usize; 3]; 2] = [[1, 4, 16], [1, 4, 8]];
 
 /// Passes submitted ahead.
 const DEPTH: usize = 2;
@@ -520,14 +531,26 @@ impl Engine {
 
     /// The numbers of tokens that passes are recorded for.
     pub fn buckets(&self) -> Vec<usize> {
-        let most = self.options.chunk.max(self.options.n_slots);
-        BUCKETS.into_iter().filter(|&bucket| bucket < most).chain([most]).collect()
+        let most = self.most();
+        self.small_buckets().filter(|&bucket| bucket < most).chain([most]).collect()
+    }
+
+    fn most(&self) -> usize {
+        self.options.chunk.max(self.options.n_slots)
+    }
+
+    /// All but the largest. Compiling takes longer on software devices than the end of a prompt does, so
+    /// there only answers that are written together have passes of few tokens.
+    fn small_buckets(&self) -> impl Iterator<Item = usize> + use<> {
+        let (software, n_slots) = (self.model.gpu.caps().software(), self.options.n_slots);
+        let used = move |&bucket: &usize| !software || bucket / 2 < n_slots;
+        BUCKETS[usize::from(software)].into_iter().filter(used)
     }
 
     /// The smallest program that holds `n` tokens.
     fn bucket(&self, n: usize) -> usize {
-        let most = self.options.chunk.max(self.options.n_slots);
-        BUCKETS.into_iter().find(|&bucket| n <= bucket && bucket <= most).unwrap_or(most)
+        let most = self.most();
+        self.small_buckets().find(|&bucket| n <= bucket && bucket <= most).unwrap_or(most)
     }
 
     /// Records and compiles the program for `n_tokens` tokens, unless that was done before.
@@ -535,15 +558,22 @@ impl Engine {
         let key = (n_tokens, n_outputs.min(n_tokens), head);
         if !self.programs.contains_key(&key) {
             let start = Instant::now();
-            let mut g = Graph::on(&self.model.gpu);
-            let mut step = self.memory.step(&mut g, &self.model.decoder, key.0, key.1);
-            step.cross = self.source.as_ref().map(|source| source.cross(&mut g, &step));
-            let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
-            let program = g.build(&self.model.gpu, &mut self.scratch)?;
-            self.programs.insert(key, (program, pass));
+            let built = self.build(key, false)?;
+            self.programs.insert(key, built);
             self.prepare_seconds += start.elapsed().as_secs_f64();
         }
         Ok(key)
+    }
+
+    /// The program of a key, with each kernel a dispatch of its own if `apart`.
+    fn build(&mut self, key: (usize, usize, Head), apart: bool) -> Result<(Program, Pass)> {
+        let (n_tokens, n_outputs, head) = key;
+        let mut g = Graph::on(&self.model.gpu);
+        g.set_polls(if apart { 0 } else { self.options.polls });
+        let mut step = self.memory.step(&mut g, &self.model.decoder, n_tokens, n_outputs);
+        step.cross = self.source.as_ref().map(|source| source.cross(&mut g, &step));
+        let pass = record(&mut g, &self.model, &step, head, self.options.activations)?;
+        Ok((g.build(&self.model.gpu, &mut self.scratch)?, pass))
     }
 
     /// The program of a pass over at most `n_tokens` tokens with one output, for looking at.

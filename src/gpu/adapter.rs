@@ -92,6 +92,13 @@ pub struct Caps {
     pub offset_alignment: u64,
     /// Whether weights are read faster from images than from buffers.
     pub images: bool,
+    /// Whether images can be written and read in one dispatch.
+    pub images_updated: bool,
+    /// Buffers and images that a dispatch may have.
+    pub buffers_bound_max: u32,
+    pub images_bound_max: u32,
+    /// Threads of a driver that runs workgroups as such.
+    pub threads: u32,
 }
 
 impl Caps {
@@ -209,8 +216,15 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device, cooperative:
         images: info.device_type == wgpu::DeviceType::Cpu
             && limits.max_texture_dimension_2d >= 8192
             && limits.max_storage_textures_per_shader_stage >= 4,
+        images_updated: features.contains(wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES),
+        buffers_bound_max: limits.max_storage_buffers_per_shader_stage,
+        images_bound_max: limits.max_storage_textures_per_shader_stage,
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)) as u32,
     }
 }
+
+/// As many threads as a software driver starts at most.
+const THREADS_MAX: usize = 16;
 
 /// What kernels with cooperative matrices need.
 pub(super) const COOPERATIVE: wgpu::Features =

@@ -217,6 +217,8 @@ fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         | wgpu::Features::SUBGROUP
         // The software driver unpacks f16 words with its own instruction only where this is on.
         | wgpu::Features::SHADER_F16
+        // Launches that are joined write and read images.
+        | wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES

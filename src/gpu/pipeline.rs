@@ -67,6 +67,8 @@ pub struct BindingLayout {
     pub group: u32,
     pub binding: u32,
     pub writes: bool,
+    /// Whether what is written is also read.
+    pub reads: bool,
     /// Words of a texel where an image is bound, not a buffer.
     pub image: Option<u32>,
 }
@@ -82,6 +84,7 @@ fn reflect(module: &naga::Module) -> Result<Reflection> {
                 group: binding.group,
                 binding: binding.binding,
                 writes: access.contains(naga::StorageAccess::STORE),
+                reads: access.contains(naga::StorageAccess::LOAD),
                 image: None,
             }),
             (naga::AddressSpace::Handle, Some(binding)) => {
@@ -96,6 +99,7 @@ fn reflect(module: &naga::Module) -> Result<Reflection> {
                     group: binding.group,
                     binding: binding.binding,
                     writes: access.contains(naga::StorageAccess::STORE),
+                    reads: access.contains(naga::StorageAccess::LOAD),
                     image: Some(n_words),
                 });
             }
@@ -195,9 +199,10 @@ fn bind_group_layout(device: &wgpu::Device, layout: &[BindingLayout], group: u32
                     min_binding_size: None,
                 },
                 Some(n_words) => wgpu::BindingType::StorageTexture {
-                    access: match binding.writes {
-                        true => wgpu::StorageTextureAccess::WriteOnly,
-                        false => wgpu::StorageTextureAccess::ReadOnly,
+                    access: match (binding.writes, binding.reads) {
+                        (true, true) => wgpu::StorageTextureAccess::ReadWrite,
+                        (true, false) => wgpu::StorageTextureAccess::WriteOnly,
+                        (false, _) => wgpu::StorageTextureAccess::ReadOnly,
                     },
                     format: super::image::format(n_words),
                     view_dimension: wgpu::TextureViewDimension::D2,

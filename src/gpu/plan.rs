@@ -76,7 +76,7 @@ pub struct Step {
     bind_groups: Vec<wgpu::BindGroup>,
     params: Vec<u8>,
     /// Byte offsets in `params` where a count is written at replay.
-    patches: Vec<(usize, Size)>,
+    patches: Vec<(usize, Extent)>,
     pub grid: [Extent; 3],
 }
 
@@ -93,7 +93,7 @@ impl Step {
         pipeline: Arc<Pipeline>,
         bindings: &[Vec<Bound>],
         params: Vec<u8>,
-        patches: Vec<(usize, Size)>,
+        patches: Vec<(usize, Extent)>,
         grid: [Extent; 3],
     ) -> Result<Step> {
         let label = &pipeline.label;
@@ -137,8 +137,8 @@ impl Step {
             let mut params = [0u8; super::device::IMMEDIATE_BYTES as usize];
             let params = &mut params[..self.params.len()];
             params.copy_from_slice(&self.params);
-            for &(at, size) in &self.patches {
-                params[at..at + 4].copy_from_slice(&sizes.get(size).to_le_bytes());
+            for &(at, count) in &self.patches {
+                params[at..at + 4].copy_from_slice(&count.at(sizes).to_le_bytes());
             }
             pass.set_immediates(0, params);
         }

@@ -326,7 +326,7 @@ fn find(path: &str, roles: &[(&str, Wgsl)]) -> Option<Wgsl> {
 }
 
 /// The embedded text; in debug builds, the file under `$AQUATINT_SHADERS` where that is set.
-fn text(file: &Wgsl) -> Result<Cow<'static, str>> {
+pub(super) fn text(file: &Wgsl) -> Result<Cow<'static, str>> {
     #[cfg(debug_assertions)]
     if let Some(folder) = std::env::var_os("AQUATINT_SHADERS") {
         let relative = file.path.strip_prefix("shaders/").unwrap_or(file.path);

@@ -6,6 +6,7 @@
 
 mod hazards;
 mod images;
+mod join;
 mod kernel;
 mod link;
 mod params;
@@ -20,7 +21,7 @@ pub use kernel::{Case, Inputs, Kernel, Role};
 pub use link::{ConfigValue, Wgsl, library, link};
 pub use params::Field;
 pub use program::{Difference, Program};
-pub use record::{Access, Binding, Dtype, Graph, Launch, LaunchBuilder, Rows, SUBGROUPS, Tensor};
+pub use record::{Access, Binding, Dtype, Graph, Launch, LaunchBuilder, POLLS_MAX, Rows, SUBGROUPS, Tensor};
 pub use scratch::Scratch;
 pub use twin::{Call, Compared};
 pub use weight::{PackedWeight, RowSource, WeightChunk};

@@ -1,21 +1,25 @@
 //! A graph made ready for a device: compiled, placed, replayable.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::hazards::{self, Touched, Waits};
+use super::join;
 use super::record::{Access, Binding, Graph, Launch, Storage, Tensor, WeightArgument};
-use super::scratch::{Scratch, place};
+use super::scratch::{Places, Scratch, place};
 use super::twin::{Call, Compared};
 use crate::error::{Error, Result};
-use crate::gpu::{Bound, Buffer, Gpu, Image, Plan, Sizes, Slice, Source, Step};
+use crate::gpu::{Bound, Buffer, Extent, Gpu, Image, Plan, Sizes, Slice, Source, Step};
 
 /// A recorded graph with its plan.
 pub struct Program {
     pub plan: Plan,
     launches: Vec<Launch>,
+    /// The launches of each step of the plan.
+    dispatches: Vec<Range<usize>>,
     /// The memory of each tensor.
     slices: Vec<Option<Slice>>,
     /// Of tensors that are images, by id.
@@ -91,7 +95,8 @@ impl Graph {
                 }
             });
         }
-        let sources: Vec<Source> = self.launches.par_iter().map(Launch::source).collect::<Result<_>>()?;
+        let dispatches = join::dispatches(&self);
+        let sources = self.sources_of(&dispatches, &places)?;
         let mut distinct: Vec<&Source> = Vec::new();
         let mut seen: HashMap<&str, ()> = HashMap::new();
         for source in &sources {
@@ -104,21 +109,59 @@ impl Graph {
         let temporary = self.tensors.iter().map(|info| matches!(info.storage, Storage::Temporary { .. }));
         let temporary = temporary.collect();
         let mut plan = Plan::default();
-        for (launch, source) in self.launches.iter().zip(&sources) {
-            let pipeline = gpu.pipeline(source)?;
-            check_access(launch, &pipeline.layout)?;
-            let bindings = bindings(launch, &slices, &images, &names)?;
-            plan.steps.push(Step::new(
-                gpu,
-                pipeline,
-                &bindings,
-                launch.params.clone(),
-                launch.patches.clone(),
-                launch.grid,
-            )?);
+        let mut counters = None;
+        for (range, source) in dispatches.iter().zip(&sources) {
+            let step = match &self.launches[range.clone()] {
+                [launch] => alone(gpu, launch, source, &slices, &images, &names)?,
+                launches => {
+                    let mut all = Vec::new();
+                    for launch in launches {
+                        all.extend(bindings(launch, &slices, &images, &names)?.into_iter().flatten());
+                    }
+                    let counters = match &counters {
+                        Some(slice) => slice,
+                        None => counters.insert(join::counters(gpu)?),
+                    };
+                    all.push(Bound::Slice(counters.clone()));
+                    let (params, patches) = join::params();
+                    let threads = Extent::Fixed(gpu.caps().threads);
+                    let grid = [threads, Extent::Fixed(1), Extent::Fixed(1)];
+                    Step::new(gpu, gpu.pipeline(source)?, &[all], params, patches, grid)?
+                }
+            };
+            plan.steps.push(step);
         }
-        Ok(Program { plan, launches: self.launches, slices, images, names, temporary })
+        Ok(Program { plan, launches: self.launches, dispatches, slices, images, names, temporary })
     }
+
+    /// The text of each dispatch.
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        self.sources_of(&join::dispatches(self), &place(self))
+    }
+
+    fn sources_of(&self, dispatches: &[Range<usize>], places: &Places) -> Result<Vec<Source>> {
+        let source = |range: &Range<usize>| match &self.launches[range.clone()] {
+            [launch] => launch.source(),
+            launches => join::source(self, places, launches),
+        };
+        dispatches.par_iter().map(source).collect()
+    }
+}
+
+/// A launch as a dispatch of its own.
+fn alone(
+    gpu: &Gpu,
+    launch: &Launch,
+    source: &Source,
+    slices: &[Option<Slice>],
+    images: &HashMap<usize, Image>,
+    names: &[String],
+) -> Result<Step> {
+    let pipeline = gpu.pipeline(source)?;
+    check_access(launch, &pipeline.layout)?;
+    let bindings = bindings(launch, slices, images, names)?;
+    let patches = launch.patches.iter().map(|&(at, size)| (at, Extent::Per(size, 1))).collect();
+    Step::new(gpu, pipeline, &bindings, launch.params.clone(), patches, launch.grid)
 }
 
 /// What dispatches may have in common.
@@ -182,7 +225,12 @@ impl Program {
         &self.launches
     }
 
-    /// How often a replay of all launches waits.
+    /// The launches of each dispatch.
+    pub fn dispatches(&self) -> &[Range<usize>] {
+        &self.dispatches
+    }
+
+    /// How often a replay of all launches waits, each a dispatch of its own.
     pub fn waits(&self) -> Waits {
         let touched = |launch: &Launch, what: &dyn Fn(&Tensor) -> Touching| -> Touched<Touching> {
             launch.args.iter().map(|arg| (what(&arg.tensor), arg.access != Access::Read)).collect()
@@ -227,7 +275,8 @@ impl Program {
     ///
     /// `each` gets every comparison and says whether to go on.
     pub fn check(&self, gpu: &Gpu, sizes: &Sizes, mut each: impl FnMut(&Difference) -> bool) -> Result<()> {
-        for (index, (launch, step)) in self.launches.iter().zip(&self.plan.steps).enumerate() {
+        for (index, launch) in self.launches.iter().enumerate() {
+            let step = alone(gpu, launch, &launch.source()?, &self.slices, &self.images, &self.names)?;
             let read = |tensor: &Tensor| self.words(gpu, *tensor);
             let before = launch.args.iter().map(|arg| read(&arg.tensor)).collect::<Result<_>>()?;
             let planes = launch.weight.iter().flat_map(|weight| &weight.planes);
@@ -235,7 +284,7 @@ impl Program {
             let mut call = Call::new(launch, sizes, before, planes);
             (launch.kernel.twin)(&mut call)?;
             let mut submission = gpu.begin();
-            submission.replay_steps(std::slice::from_ref(step), sizes);
+            submission.replay_steps([&step], sizes);
             submission.submit()?;
             let after: Vec<_> = launch.args.iter().map(|arg| read(&arg.tensor)).collect::<Result<_>>()?;
             let compared = call.compare(&after)?;

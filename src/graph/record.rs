@@ -114,6 +114,12 @@ impl From<usize> for Rows {
     }
 }
 
+/// The most that workgroups wait: this and the work of all are within the rounds that drivers grant.
+pub const POLLS_MAX: u32 = 20_000;
+
+/// Tokens up to which a launch is short.
+const FEW_TOKENS: usize = 8;
+
 /// Words of 8 activations stored as F16.
 pub(super) const OCTET_WORDS: u32 = 4;
 
@@ -235,6 +241,8 @@ pub struct Launch {
     pub grid: [Extent; 3],
     /// Terms of the longest sum, which the tolerance depends on.
     pub n_terms: usize,
+    /// Rounds of all its loops, all workgroups together and at most, where that is known.
+    pub(super) rounds: Option<usize>,
 }
 
 impl Launch {
@@ -255,6 +263,14 @@ impl Launch {
         }
         link(&self.label, self.kernel.wgsl, &self.files, &self.config, &images)
     }
+
+    /// Lanes of a workgroup, where the launch says.
+    pub(super) fn workgroup_lanes(&self) -> Option<u32> {
+        match self.config.iter().find(|(name, _)| *name == "WG_SIZE") {
+            Some((_, ConfigValue::U32(lanes))) => Some(*lanes),
+            _ => None,
+        }
+    }
 }
 
 /// The variant that stands for all exchange by subgroups, where kernels are wrong with it and right without.
@@ -268,6 +284,10 @@ pub struct Graph {
     pub(super) launches: Vec<Launch>,
     none: Option<Tensor>,
     arrivals: Option<Tensor>,
+    /// How often threads wait in launches that are joined, 0 where none are; and the launches that begin a
+    /// new dispatch.
+    pub(super) polls: u32,
+    pub(super) boundaries: Vec<usize>,
     /// The positions of a text whose attention is wanted, and the weights recorded so far.
     watch: Option<(usize, Vec<Tensor>)>,
 }
@@ -281,6 +301,8 @@ impl Graph {
             launches: Vec::new(),
             none: None,
             arrivals: None,
+            polls: POLLS_MAX,
+            boundaries: Vec::new(),
             watch: None,
         }
     }
@@ -310,6 +332,17 @@ impl Graph {
 
     pub fn launches(&self) -> &[Launch] {
         &self.launches
+    }
+
+    /// Launches are joined where that is faster, and a workgroup asks so often whether others have finished
+    /// before it leaves the rest to them. 0: each launch is a dispatch of its own.
+    pub fn set_polls(&mut self, polls: u32) {
+        self.polls = polls.min(POLLS_MAX);
+    }
+
+    /// The next launch begins a new dispatch, so that parts that repeat are cut alike.
+    pub fn boundary(&mut self) {
+        self.boundaries.push(self.launches.len());
     }
 
     /// Also records what attention weighs from here on, over the first `n_positions` of a text.
@@ -431,6 +464,7 @@ impl Graph {
             weight: None,
             grid: [Extent::Fixed(1); 3],
             n_terms: 1,
+            rounds: None,
         };
         LaunchBuilder { graph: self, launch, error: None }
     }
@@ -566,6 +600,15 @@ impl LaunchBuilder<'_> {
     /// Terms of the longest sum, which the tolerance depends on.
     pub fn terms(mut self, n_terms: usize) -> Self {
         self.launch.n_terms = n_terms.max(1);
+        self
+    }
+
+    /// Rounds of all loops of all workgroups, at most. Software drivers may then join launches, if they
+    /// are for few tokens: many keep them busy.
+    pub fn rounds(mut self, n_tokens: usize, rounds: usize) -> Self {
+        if n_tokens <= FEW_TOKENS {
+            self.launch.rounds = Some(self.launch.rounds.unwrap_or(0) + rounds);
+        }
         self
     }
 

@@ -116,6 +116,11 @@ impl Places {
         Ok(())
     }
 
+    /// The number of the buffer or image that tensor `id` is in.
+    pub fn slot(&self, id: usize) -> Option<usize> {
+        self.slots[id]
+    }
+
     /// The image of tensor `id`, if it is one.
     pub fn image(&self, id: usize, scratch: &Scratch) -> Option<Image> {
         Some(scratch.images[self.slots[id]?].clone())

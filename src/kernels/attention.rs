@@ -172,7 +172,12 @@ pub(super) fn record(
         true => g.activations("attention", q.rows, n_columns, dtype),
         false => g.temp("attention", q.rows, n_columns, dtype),
     };
-    let launch = g.launch(&ATTENTION).role(&CLUSTER, cluster);
+    let mut launch = g.launch(&ATTENTION).role(&CLUSTER, cluster);
+    if cluster == "shuffle" && p.pattern == Pattern::Dense {
+        let (quads, context) = (p.head_dim.div_ceil(32), 32 * batch.max_pages);
+        let rounds = context / 4 + 3 * context.div_ceil(256) + heads * (1 + quads) + 8;
+        launch = launch.rounds(q.n_rows(), q.n_rows() * p.n_heads / heads * rounds);
+    }
     configure(launch, p, kv, dtype)
         .config("CLUSTERS", clusters)
         .config("HEADS", heads as u32)

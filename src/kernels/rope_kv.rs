@@ -84,7 +84,9 @@ fn record(
     let q = g.temp("q", qkv.rows, p.n_heads.max(1) * p.head_dim, Dtype::F32);
     let none = g.none();
     let (q_gain, k_gain, eps) = p.qk_norm.unwrap_or((none, none, 1.0));
-    g.launch(&ROPE_KV)
+    let n_heads = p.n_heads + 2 * p.n_kv_heads;
+    let mut launch = g
+        .launch(&ROPE_KV)
         .role(&KV_WRITE, kv.role())
         .role(&LANES, lanes)
         .config("HEAD_DIM", p.head_dim as u32)
@@ -109,9 +111,13 @@ fn record(
         .write(q)
         .bind(2, kv.k, Access::Update)
         .bind(2, kv.v, Access::Update)
-        .grid([qkv.row_extent(1), Extent::Fixed((p.n_heads + 2 * p.n_kv_heads) as u32), Extent::Fixed(1)])
-        .terms(p.head_dim)
-        .record()?;
+        .grid([qkv.row_extent(1), Extent::Fixed(n_heads as u32), Extent::Fixed(1)])
+        .terms(p.head_dim);
+    if lanes == "cluster" {
+        let rounds = p.head_dim / 8 + 2 * p.head_dim.div_ceil(32) + 8;
+        launch = launch.rounds(qkv.n_rows(), qkv.n_rows() * n_heads * rounds);
+    }
+    launch.record()?;
     Ok(q)
 }
 

@@ -203,6 +203,7 @@ fn layer(
         None if d.alibi => Bias::Alibi,
         None => Bias::None,
     };
+    g.boundary();
     let a = attention(g, d, layer, step, i, bias, h, real)?;
     let mut x = residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())?;
     if let Some(cross) = &layer.cross {

@@ -23,6 +23,7 @@ pub fn model(gpu: &Gpu, name: &str) -> Arc<Model> {
 }
 
 /// An engine that stores everything as f32.
+#[allow(dead_code, reason = "not all tests need exact numbers")]
 pub fn exact(model: &Arc<Model>, context: usize, n_slots: usize) -> Engine {
     let options = EngineOptions {
         context,

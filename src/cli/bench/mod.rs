@@ -45,7 +45,7 @@ software devices, rates are per second of CPU time, and idle is what is left of 
 
 JSON: {schema, adapter, software, cores, model, weight_bytes, load_seconds, compile: {pipelines, seconds},
        rates: {copy_bytes_per_second, product, product_operations_per_second, operations_per_second},
-       dispatches_per_token, dispatches_per_layer,
+       kernels_per_token, dispatches_per_token, dispatches_per_layer,
        tests: [{name, n_prompt, n_gen, n_depth, n_batch, avg_ts, stddev_ts, samples_ts, bytes_per_second,
                 bandwidth_share, operations_per_second, product_share, host_us_per_dispatch, dispatches_per_step,
                 submissions_per_step, idle_share, cpu_seconds_per_token}],
@@ -142,8 +142,10 @@ impl Bench {
         }
         peak_device = peak_device.max(gpu.memory_bytes());
         let (n_pipelines, compile_seconds) = gpu.compile_stats();
+        let dispatches = engine.dispatches(1)?.to_vec();
         let launches = engine.launches(1)?;
-        let (per_token, per_layer) = (launches.len(), rates::dispatches_per_layer(launches, n_layers));
+        let (per_token, kernels_per_token) = (dispatches.len(), launches.len());
+        let per_layer = rates::dispatches_per_layer(launches, &dispatches, n_layers);
         let (kernels, kernels_by) = match self.profile || self.html.is_some() || self.json {
             true => rates::kernels(&mut engine, &tests)?,
             false => (Vec::new(), ""),
@@ -159,6 +161,7 @@ impl Bench {
             "load_seconds": load_seconds,
             "compile": { "pipelines": n_pipelines, "seconds": compile_seconds },
             "rates": rates.to_json(),
+            "kernels_per_token": kernels_per_token,
             "dispatches_per_token": per_token,
             "dispatches_per_layer": per_layer,
             "tests": results,
@@ -183,7 +186,7 @@ impl Bench {
         }
         let per_layer = per_layer.map(|n| format!(", {n} per layer")).unwrap_or_default();
         common::print_line(&format!(
-            "{per_token} dispatches per token{per_layer}; {n_pipelines} pipelines compiled in {compile_seconds:.2} s; \
+            "{per_token} dispatches of {kernels_per_token} kernels per token{per_layer}; {n_pipelines} pipelines compiled in {compile_seconds:.2} s; \
              at most {} of device memory, {} of the host's",
             peak_device.map_or("unknown".into(), |(_, reserved)| Bytes(reserved).to_string()),
             peak_host.map_or("unknown".into(), |bytes| Bytes(bytes).to_string()),

@@ -1,6 +1,7 @@
 //! What the device reaches, and what a pass has to do: the two sides of every share.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -155,15 +156,21 @@ pub fn work(engine: &mut Engine, test: &Test) -> Result<(f64, f64)> {
 }
 
 /// The dispatches from one layer to the next; `None` where there is no second layer.
-pub fn dispatches_per_layer(launches: &[Launch], n_layers: usize) -> Option<usize> {
+pub fn dispatches_per_layer(
+    launches: &[Launch],
+    dispatches: &[Range<usize>],
+    n_layers: usize,
+) -> Option<usize> {
     let first = |layer: usize| {
         let name = format!("blk.{layer}.");
-        launches.iter().position(|l| l.weight.as_ref().is_some_and(|w| w.name.contains(&name)))
+        let of_layer = |l: &Launch| l.weight.as_ref().is_some_and(|w| w.name.contains(&name));
+        let launch = launches.iter().position(of_layer)?;
+        dispatches.iter().position(|range| range.contains(&launch))
     };
     if n_layers < 2 { None } else { Some(first(1)? - first(0)?) }
 }
 
-/// Each kind of dispatch of one generated token and of a prompt's pass, the costliest first, and how
+/// Each kind of kernel of one generated token and of a prompt's pass, the costliest first, and how
 /// they were timed.
 pub fn kernels(engine: &mut Engine, tests: &[Test]) -> Result<(Vec<Value>, &'static str)> {
     let d = engine.model().decoder.clone();
@@ -178,8 +185,8 @@ pub fn kernels(engine: &mut Engine, tests: &[Test]) -> Result<(Vec<Value>, &'sta
         let profile = engine.profile(n_tokens, depth)?;
         by = match profile.by_timestamps {
             true => "by timestamps",
-            false if engine.gpu().caps().software() => "all dispatches of a kind together, in CPU time",
-            false => "all dispatches of a kind together, by the clock",
+            false if engine.gpu().caps().software() => "all of a kind together, in CPU time",
+            false => "all of a kind together, by the clock",
         };
         let n_context = (depth + n_tokens) as u32;
         let sizes = Sizes { n_tokens: n_tokens as u32, n_outputs: 1, n_context };

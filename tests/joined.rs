@@ -1,0 +1,78 @@
+//! Kernels that follow one another in one dispatch, on software devices.
+
+mod common;
+
+use std::process::Command;
+use std::sync::Arc;
+
+use aquatint::engine::{Engine, EngineOptions, GenerateOptions};
+use aquatint::model::{Head, Model};
+
+/// An engine for 8 sequences whose threads wait so often.
+fn engine(model: &Arc<Model>, polls: u32) -> Engine {
+    let options = EngineOptions { context: 128, n_slots: 8, polls, ..EngineOptions::default() };
+    Engine::new(model.clone(), options).expect("the engine fits")
+}
+
+/// All logits of passes over one token and over eight, and a long answer.
+fn results(engine: &mut Engine) -> (Vec<u32>, Vec<u32>) {
+    let mut logits = Vec::new();
+    for n in [1, 8] {
+        let ids: Vec<u32> = (1..=n).collect();
+        let values = engine.logits(&ids, ids.len()).expect("logits");
+        logits.extend(values.iter().flatten().map(|value| value.to_bits()));
+    }
+    let options = GenerateOptions { max_tokens: 100, ignore_end: true, ..Default::default() };
+    (logits, engine.generate_ids(&[1, 5, 9], &options).expect("an answer"))
+}
+
+#[test]
+fn joined_kernels_compute_what_they_do_apart() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, "models/llama_gqa");
+    let mut apart = engine(&model, 0);
+    let expected = results(&mut apart);
+    let n_kernels = apart.launches(1).expect("a pass").len();
+    assert_eq!(apart.dispatches(1).expect("a pass").len(), n_kernels);
+    // Once patient, and several times so that threads leave each other's kernels at random places.
+    for polls in [u32::MAX, 1, 1] {
+        let mut joined = engine(&model, polls);
+        if gpu.caps().shared_process() && gpu.caps().clusters() {
+            for n_tokens in [1, 8] {
+                let n = joined.dispatches(n_tokens).expect("a pass").len();
+                assert!(n < n_kernels * 2 / 3, "{n} dispatches of {n_kernels} kernels for {n_tokens} tokens");
+            }
+        }
+        assert!(results(&mut joined) == expected, "{polls} polls");
+    }
+}
+
+/// One thread that does the work of all, and more or fewer threads than workgroups.
+#[test]
+fn joined_kernels_need_no_number_of_threads() {
+    let this = std::env::current_exe().expect("the test's program");
+    for threads in ["0", "3"] {
+        let mut test = Command::new(&this);
+        test.args(["--exact", "joined_kernels_compute_what_they_do_apart"]).env("LP_NUM_THREADS", threads);
+        let output = test.output().expect("the test runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{threads} threads: {text}");
+    }
+}
+
+#[test]
+fn a_layer_is_one_dispatch() {
+    let gpu = common::gpu();
+    if !gpu.caps().shared_process() || !gpu.caps().clusters() {
+        eprintln!("{} does not join kernels: nothing to count", gpu.adapter());
+        return;
+    }
+    let model = common::model(&gpu, "models/llama_gqa");
+    let n_layers = model.decoder.n_layers;
+    let mut engine = engine(&model, u32::MAX);
+    let program = engine.program(1, Head::Sample { greedy: true }).expect("a pass");
+    // Embedding, the first norm, picking the output's row, its norm, its product, and two that choose.
+    let n = program.dispatches().len();
+    assert!(n <= n_layers + 7, "{n} dispatches of {n_layers} layers");
+    assert_eq!(program.plan.steps.len(), n);
+}
