@@ -8,20 +8,25 @@
 // all loops of a workgroup together: a workgroup that has waited too long leaves the rest to those it
 // waits for, who do not wait for it. So no order of running and pausing changes what is computed.
 //
+// A thread that waits for one that gets no processor wastes what that one needs. So whoever waited in
+// vain is remembered, and the next dispatches wait for less, down to a sixteenth.
+//
 // counters: units claimed and finished of each part, and the workgroups that have left. The last of
-// them leaves all at zero.
+// them leaves these at zero. Beside them, sixteenths of how often waiting is halved.
 // What others wrote before they counted themselves is seen: see `after/rms_norm.wgsl`.
-import package::config::{N_PARTS, POLLS, THREADS};
+import package::config::{COUNTERS, N_PARTS, POLLS, THREADS};
 
 const FINISHED: u32 = N_PARTS;
 const LEFT: u32 = 2u * N_PARTS;
+const HALVINGS: u32 = COUNTERS - 1u;
 
 // How often the workgroup may yet wait, and whether it has not left.
 var<private> polls_left: u32;
 var<private> here: bool;
 
-fn begin() {
-    polls_left = POLLS;
+fn begin(lane: u32) {
+    let halvings = add_to(HALVINGS, 0u, lane) / 16u;
+    polls_left = max(POLLS >> min(halvings, 4u), 1u);
     here = true;
 }
 
@@ -63,6 +68,10 @@ fn await_part(part: u32, n_units: u32, lane: u32) {
 }
 
 fn leave(lane: u32) {
+    let halvings = add_to(HALVINGS, 0u, lane);
+    if lane == 0u {
+        atomicStore(&counters[16u * HALVINGS], select(min(halvings + 16u, 64u), max(halvings, 1u) - 1u, here));
+    }
     let left = add_to(LEFT, 1u, lane) + 1u;
     if lane == 0u && left == THREADS {
         for (var i = 0u; i <= LEFT; i++) {

@@ -24,7 +24,8 @@ const _: () = assert!(ROUNDS_MAX + (POLLS_MAX as usize) < 65_535);
 const SHARES: u32 = 12;
 
 /// The counters of one dispatch, each in a line of the cache of its own.
-const COUNTER_WORDS: usize = 16 * (2 * PARTS_MAX + 1);
+const COUNTER_WORDS: usize = 16 * COUNTERS;
+const COUNTERS: usize = 2 * PARTS_MAX + 2;
 const PARTS_MAX: usize = 16;
 
 /// The memory that a launch touches, as far as wgpu tells it apart.
@@ -161,8 +162,12 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
     }
     let threads = graph.caps().threads;
     let shared = text(&JOINED)?;
-    let config =
-        [("N_PARTS", launches.len()), ("POLLS", graph.polls as usize), ("THREADS", threads as usize)];
+    let config = [
+        ("N_PARTS", launches.len()),
+        ("POLLS", graph.polls as usize),
+        ("THREADS", threads as usize),
+        ("COUNTERS", COUNTERS),
+    ];
     for (name, value) in config {
         out.push(&format!("const {name}: u32 = {value}u;"), "config", 1);
     }
@@ -178,7 +183,7 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
          @compute @workgroup_size(8)\n\
          fn run_all(@builtin(local_invocation_index) local_invocation_index: u32, \
          @builtin(subgroup_id) subgroup_id: u32, @builtin(subgroup_size) subgroup_size: u32, \
-         @builtin(subgroup_invocation_id) subgroup_invocation_id: u32) {{\n    begin();\n{body}    \
+         @builtin(subgroup_invocation_id) subgroup_invocation_id: u32) {{\n    begin(local_invocation_index);\n{body}    \
          leave(local_invocation_index);\n}}"
     );
     for line in entry.lines() {
@@ -349,6 +354,10 @@ impl Part {
             match parameter.strip_prefix("@builtin(").and_then(|p| p.split_once(") ")) {
                 Some(("workgroup_id", declared)) => {
                     given.push("vec3<u32>(unit % n_x, unit / n_x, 0u)");
+                    plain.push(declared.to_owned());
+                }
+                Some(("local_invocation_index", declared)) => {
+                    given.push("local_invocation_index");
                     plain.push(declared.to_owned());
                 }
                 Some(_) => return None,

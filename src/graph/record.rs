@@ -115,7 +115,7 @@ impl From<usize> for Rows {
 }
 
 /// The most that workgroups wait: this and the work of all are within the rounds that drivers grant.
-pub const POLLS_MAX: u32 = 20_000;
+pub const POLLS_MAX: u32 = 8_000;
 
 /// Tokens up to which a launch is short.
 const FEW_TOKENS: usize = 8;

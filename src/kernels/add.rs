@@ -25,6 +25,7 @@ pub fn add(g: &mut Graph, y: Tensor, x: Tensor) -> Result<()> {
         .read(x)
         .update(y)
         .grid([y.row_extent(1), Extent::Fixed(1), Extent::Fixed(1)])
+        .rounds(y.n_rows(), y.n_rows() * y.n_columns.div_ceil(4 * wg_size as usize))
         .record()
 }
 

@@ -70,7 +70,10 @@ fn record(
         .read(x)
         .read(gain);
     // The other columns keep what earlier launches wrote.
-    let launch = if matches!(target, Target::New(_)) { launch.write(y) } else { launch.update(y) };
+    let mut launch = if matches!(target, Target::New(_)) { launch.write(y) } else { launch.update(y) };
+    if lanes == "cluster" {
+        launch = launch.rounds(x.n_rows(), x.n_rows() * 2 * x.n_columns.div_ceil(32));
+    }
     launch.grid([x.row_extent(1), Extent::Fixed(1), Extent::Fixed(1)]).terms(x.n_columns).record()?;
     Ok(y)
 }
