@@ -459,3 +459,63 @@ fn with_access(declared: &str, mode: &str) -> Option<String> {
     let (format, _) = image.split_once(", ")?;
     Some(format!("{name}: texture_storage_2d<{format}, {mode}>;"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+struct Lane {
+    @builtin(subgroup_id) index: u32,
+}
+struct Block { index: u32 }
+const N: u32 = 4u;
+var<private> index: u32;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(1) @binding(0) var x: texture_storage_2d<rgba32uint, read>;
+var<immediate> params: Params;
+fn f(lane: Lane) {
+    let y_2 = lane.index + index * params.pitch + N;
+    y[y_2] = v.y + params.scale; // index
+}";
+
+    fn part() -> Part {
+        let params = [("pitch", "7u"), ("scale", "joined.n_tokens")];
+        let params = params.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Part { prefix: "p1_".into(), number: 1, names: names(TEXT), params: params.into() }
+    }
+
+    #[test]
+    fn what_a_text_declares_gets_a_prefix_and_params_their_values() {
+        let mut found: Vec<String> = names(TEXT).into_iter().collect();
+        found.sort();
+        assert_eq!(found, ["Block", "Lane", "N", "f", "index", "x", "y"]);
+        let renamed = |line| part().renamed(line, false);
+        assert_eq!(
+            renamed("    let y_2 = lane.index + index * params.pitch + N;"),
+            "    let y_2 = lane.index + p1_index * 7u + p1_N;"
+        );
+        assert_eq!(
+            renamed("    y[y_2] = v.y + params.scale; // index"),
+            "    p1_y[y_2] = v.y + joined.n_tokens; "
+        );
+        assert_eq!(part().renamed("    index: u32,", true), "    index: u32,");
+    }
+
+    #[test]
+    fn bindings_get_the_access_that_all_parts_need() {
+        let buffer = with_access("<storage, read> y: array<f32>;", "read_write");
+        assert_eq!(buffer.as_deref(), Some("<storage, read_write> y: array<f32>;"));
+        let image = with_access(" x: texture_storage_2d<rgba32uint, read>;", "read_write");
+        assert_eq!(image.as_deref(), Some(" x: texture_storage_2d<rgba32uint, read_write>;"));
+    }
+
+    #[test]
+    fn entries_are_given_what_they_ask_for() {
+        let (given, plain) =
+            part().entry("@builtin(workgroup_id) unit: vec3<u32>, lane: Lane) {").expect("an entry");
+        assert_eq!(given, "vec3<u32>(unit % n_x, unit / n_x, 0u), LANE");
+        assert_eq!(plain, "unit: vec3<u32>, lane: p1_Lane");
+        assert_eq!(part().entry("@builtin(num_workgroups) n: vec3<u32>) {"), None);
+    }
+}
