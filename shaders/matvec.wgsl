@@ -16,7 +16,8 @@ import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VA
 import package::dots::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::sums::{add_products, no_sums, totals};
+import package::kept_sums::no_sums;
+import package::sums::{add_products, totals};
 import package::weight::{load_weights, prepare};
 
 struct Params {

@@ -2,18 +2,7 @@
 // when all is multiplied. Value c * GROUPS + g: the 4 rows of group g, token c.
 import package::cluster::{Lane, cluster_pair4};
 import package::config::{COLS, GROUPS, VALUES, VALUES_1, VALUES_2, VALUES_4};
-
-struct Sums {
-    values: array<vec4<f32>, VALUES>,
-}
-
-fn no_sums() -> Sums {
-    var sums: Sums;
-    for (var i = 0u; i < VALUES; i++) { // unroll
-        sums.values[i] = vec4<f32>(0.0);
-    }
-    return sums;
-}
+import package::kept_sums::Sums;
 
 // Adds a lane's products with `group`, if that is one of GROUPS.
 fn add_products(

@@ -4,18 +4,7 @@
 // GROUPS are.
 import package::cluster::{Lane, cluster_pair4, lane_of};
 import package::config::{COLS, GROUPS, VALUES_4};
-
-struct Sums {
-    values: array<vec4<f32>, VALUES_4>,
-}
-
-fn no_sums() -> Sums {
-    var sums: Sums;
-    for (var i = 0u; i < VALUES_4; i++) { // unroll
-        sums.values[i] = vec4<f32>(0.0);
-    }
-    return sums;
-}
+import package::kept_sums::Sums;
 
 // Adds the lanes' products, each with its own `group`: first, first + by, ... before end, or none of
 // them. All lanes must call it, with the same first, end and by.

@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::link::{Wgsl, text, wgsl};
-use super::record::{Access, Binding, Graph, Launch, POLLS_MAX, Storage, Tensor};
+use super::launch::{Access, Launch};
+use super::link::{Linked, Wgsl, constant, text, wgsl};
+use super::record::{Binding, Graph, POLLS_MAX, Storage, Tensor};
 use super::scratch::Places;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Caps, Extent, Gpu, Size, Slice, Source};
@@ -131,7 +132,7 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
         *reads |= arg.access == Access::Read;
         *writes |= arg.access != Access::Read;
     }
-    let mut out = Text::default();
+    let mut out = Linked::default();
     let mut binding = 0;
     let mut body = String::new();
     for (i, launch) in launches.iter().enumerate() {
@@ -169,7 +170,7 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
         ("COUNTERS", COUNTERS),
     ];
     for (name, value) in config {
-        out.push(&format!("const {name}: u32 = {value}u;"), "config", 1);
+        out.push(&constant(name, (value as u32).into()), "config", 1);
     }
     let counters =
         format!("@group(0) @binding({binding}) var<storage, read_write> counters: array<atomic<u32>>;");
@@ -190,8 +191,8 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
         out.push(line, "src/graph/join.rs", 1);
     }
     let labels: Vec<&str> = launches.iter().map(|launch| launch.label.as_str()).collect();
-    let (wgsl, origins) = out.finish();
-    Ok(Source { label: labels.join(" + "), wgsl, entry: "run_all".into(), origins })
+    let Linked { text, origins } = out.with_directives();
+    Ok(Source { label: labels.join(" + "), wgsl: text, entry: "run_all".into(), origins })
 }
 
 /// The params of joined launches: the counts of the step. All else is constant.
@@ -240,35 +241,6 @@ fn extent(extent: &Extent) -> String {
     }
 }
 
-/// A text whose directives come first.
-#[derive(Default)]
-struct Text {
-    directives: Vec<String>,
-    text: String,
-    origins: Vec<(&'static str, u32)>,
-}
-
-impl Text {
-    fn push(&mut self, line: &str, path: &'static str, number: u32) {
-        self.text.push_str(line);
-        self.text.push('\n');
-        self.origins.push((path, number));
-    }
-
-    fn directive(&mut self, line: &str) {
-        if !self.directives.iter().any(|known| known == line) {
-            self.directives.push(line.to_owned());
-        }
-    }
-
-    fn finish(self) -> (String, Vec<(&'static str, u32)>) {
-        let mut origins = vec![("config", 1); self.directives.len()];
-        origins.extend(self.origins);
-        let directives: String = self.directives.iter().map(|line| format!("{line}\n")).collect();
-        (directives + &self.text, origins)
-    }
-}
-
 /// One of the joined launches.
 struct Part {
     /// Before its names.
@@ -284,7 +256,7 @@ impl Part {
     fn paste(
         &self,
         source: &Source,
-        out: &mut Text,
+        out: &mut Linked,
         access: &HashMap<(u32, u32), &str>,
         groups: [u32; 3],
     ) -> Result<String> {
@@ -293,11 +265,11 @@ impl Part {
         let (mut structure, mut is_params) = (None, false);
         for (line, &(path, number)) in source.wgsl.lines().zip(&source.origins) {
             let fail = |what: &str| Error::Gpu(format!("{path}:{number}: {what}: {line}"));
-            if line.starts_with("enable ") {
-                out.directive(line);
-                continue;
-            }
-            if line.starts_with("@compute") || line.starts_with("var<immediate>") {
+            // Directives are written anew, in front.
+            if line.starts_with("enable ")
+                || line.starts_with("@compute")
+                || line.starts_with("var<immediate>")
+            {
                 continue;
             }
             if line.starts_with("struct Params") {

@@ -45,6 +45,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("dots"),
     wgsl!("fade"),
     wgsl!("halves"),
+    wgsl!("kept_sums"),
     wgsl!("levels"),
     wgsl!("nibbles"),
     wgsl!("pcg3d"),
@@ -156,10 +157,10 @@ pub fn link(
 }
 
 #[derive(Default)]
-struct Linked {
-    text: String,
+pub(super) struct Linked {
+    pub(super) text: String,
     /// Where each line comes from.
-    origins: Vec<(&'static str, u32)>,
+    pub(super) origins: Vec<(&'static str, u32)>,
 }
 
 /// Words of a text, and the directive that allows them.
@@ -168,7 +169,7 @@ const DIRECTIVES: &[(&str, &str)] =
 
 impl Linked {
     /// The text behind the directives that it needs.
-    fn with_directives(self) -> Linked {
+    pub(super) fn with_directives(self) -> Linked {
         let mut out = Linked::default();
         for (word, directive) in DIRECTIVES {
             if self.text.contains(word) {
@@ -180,7 +181,7 @@ impl Linked {
         out
     }
 
-    fn push(&mut self, line: &str, path: &'static str, number: u32) {
+    pub(super) fn push(&mut self, line: &str, path: &'static str, number: u32) {
         self.text.push_str(line);
         self.text.push('\n');
         self.origins.push((path, number));
@@ -297,7 +298,7 @@ fn parse_loop<'a>(head: &'a str, config: &[(&'static str, ConfigValue)]) -> Opti
     (n <= 64).then_some((counter, n))
 }
 
-fn constant(name: &str, value: ConfigValue) -> String {
+pub(super) fn constant(name: &str, value: ConfigValue) -> String {
     match value {
         ConfigValue::U32(value) => format!("const {name}: u32 = {value}u;"),
         // `{:?}` writes the shortest text that reads back as the same f32.

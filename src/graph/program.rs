@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::hazards::{self, Touched, Waits};
 use super::join;
-use super::record::{Access, Binding, Graph, Launch, Storage, Tensor, WeightArgument};
+use super::launch::{Access, Launch, WeightArgument};
+use super::record::{Binding, Graph, Storage, Tensor};
 use super::scratch::{Places, Scratch, place};
 use super::twin::{Call, Compared};
 use crate::error::{Error, Result};

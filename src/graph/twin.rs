@@ -1,6 +1,7 @@
 //! Running a launch on its CPU twin and comparing results.
 
-use super::record::{Access, Dtype, Launch};
+use super::launch::{Access, Launch};
+use super::record::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::Sizes;
 use crate::tensor::format::group_of;

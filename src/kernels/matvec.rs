@@ -297,6 +297,7 @@ pub(super) fn record(
             .config("TAIL", tail)
             .config("TAIL_GROUPS", (shape.groups * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
+            .config("KEPT", if at_once { (values / 8).max(1) } else { values })
             .config("VALUES", values)
             .config("VALUES_1", (values / 2).max(1))
             .config("VALUES_2", (values / 4).max(1))
