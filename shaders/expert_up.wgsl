@@ -10,7 +10,7 @@
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, WG_SIZE};
-import package::dots::dots;
+import package::dots::floats::dots;
 import package::epilogue::finish;
 import package::input::x_block;
 import package::weight::{load_weights, prepare};

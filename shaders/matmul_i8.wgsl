@@ -6,7 +6,7 @@
 //   f: the epilogue
 //
 // W: (n_rows, n_columns), packed, rows in groups of 4    bias: (n_rows)    y: (n_tokens, n_rows)
-// x: (n_tokens, n_blocks) of 9 words: d, then 32 bytes (quantise_rows.wgsl)
+// x: (n_tokens, n_blocks) of 3 vec4<u32>: 32 bytes, then d and the sums of both halves (quantise_rows.wgsl)
 //
 // As matmul.wgsl, with one block of 32 columns at a time in workgroup memory. Sums of a half block are
 // exact integers; halves are scaled and summed in f32, in the order of the columns.
@@ -32,7 +32,7 @@ const TILE_TOKENS: u32 = COLS * COL_LANES;
 const PITCH: u32 = 3u;
 
 @group(0) @binding(0) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 
 var<workgroup> w_tile: array<vec4<u32>, 4u * TILE_GROUPS * PITCH>;
 // Scales of rows as `scales_of` gives them; of tokens d, d * sum of the first half, of the second.
@@ -75,14 +75,11 @@ fn matmul_i8(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
             let place = lane + i * WG_SIZE;
             if place < TILE_TOKENS {
                 let token = min(first_token + place, params.n_tokens - 1u);
-                let at = 9u * (token * params.n_blocks + block);
-                let low = vec4<u32>(x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u]);
-                let high = vec4<u32>(x[at + 5u], x[at + 6u], x[at + 7u], x[at + 8u]);
-                let ones = vec4<u32>(0x01010101u);
-                let d = bitcast<f32>(x[at]);
-                x_tile[place * PITCH] = low;
-                x_tile[place * PITCH + 1u] = high;
-                x_scales[place] = d * vec4<f32>(1.0, f32(dot16(low, ones)), f32(dot16(high, ones)), 0.0);
+                let at = 3u * (token * params.n_blocks + block);
+                let about = bitcast<vec4<f32>>(x[at + 2u]);
+                x_tile[place * PITCH] = x[at];
+                x_tile[place * PITCH + 1u] = x[at + 1u];
+                x_scales[place] = about.x * vec4<f32>(1.0, about.yzw);
             }
         }
         workgroupBarrier();

@@ -10,15 +10,13 @@
 // its tokens. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a
 // lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
 import package::after::after;
-import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES_4, WG_SIZE};
-import package::dots::dots;
+import package::dots::{Operand, dots, operand};
 import package::epilogue::finish;
-import package::input::x_block;
 import package::kept_sums::no_sums;
 import package::sums::{add_products, totals};
-import package::weight::{load_weights, prepare};
+import package::weight::load_weights;
 
 struct Params {
     n_tokens: u32,
@@ -50,10 +48,10 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         let block = select(8u * step + index, end + index % max(TAIL, 1u), is_tail);
         // Past the end the last block is read and not added: lanes stay together.
         let at = min(block, params.n_blocks - 1u);
-        var inputs: array<Block, COLS>;
+        var inputs: array<Operand, COLS>;
         for (var c = 0u; c < COLS; c++) { // unroll
             let token = min(first_token + c, params.n_tokens - 1u);
-            inputs[c] = prepare(x_block(token * params.n_quads, at, params.n_quads));
+            inputs[c] = operand(token * params.n_quads, at, params.n_quads);
         }
         let own = select(0u, index / max(TAIL, 1u) * TAIL_GROUPS, is_tail);
         let n_own = select(min(GROUPS, params.n_groups), TAIL_GROUPS, is_tail);

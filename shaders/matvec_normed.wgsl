@@ -11,7 +11,7 @@
 import package::block::{Block, block_of};
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum, cluster_sum4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
-import package::dots::dots;
+import package::dots::floats::dots;
 import package::epilogue::finish;
 import package::input::x_block;
 import package::weight::{load_weights, prepare};

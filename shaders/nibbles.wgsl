@@ -33,3 +33,39 @@ fn fifth_bits_high(h: u32) -> vec4<u32> {
 fn fifth_bits(h: u32, part: u32) -> u32 {
     return select(fifth_bits_low(h), fifth_bits_high(h), part >= 4u)[part & 3u];
 }
+
+// The quants of word j (0..4) of two rows, two by two: that of the first row in the low half, of the second
+// in the high half. Pair f is of element i of quad 4 (f & 1) + j, where i = 2 (f >> 2) + ((f >> 1) & 1).
+fn nibble_pairs(a: u32, b: u32) -> array<u32, 8> {
+    let low = (a & 0xFFFFu) | (b << 16u);
+    let high = (a >> 16u) | (b & 0xFFFF0000u);
+    const MASK: u32 = 0x000F000Fu;
+    return array<u32, 8>(
+        low & MASK,
+        (low >> 4u) & MASK,
+        (low >> 8u) & MASK,
+        (low >> 12u) & MASK,
+        high & MASK,
+        (high >> 4u) & MASK,
+        (high >> 8u) & MASK,
+        (high >> 12u) & MASK,
+    );
+}
+
+// The same with one more bit, from the one-bit words of both rows.
+fn with_bit_pairs(q: array<u32, 8>, a: u32, b: u32, j: u32) -> array<u32, 8> {
+    // Element i of quad w is bit 8 i + w: that of pair f is bit 4 (f & 3) + j of its half.
+    let low = ((a & 0xFFFFu) | (b << 16u)) >> j;
+    let high = ((a >> 16u) | (b & 0xFFFF0000u)) >> j;
+    const MASK: u32 = 0x00100010u;
+    return array<u32, 8>(
+        q[0] | ((low << 4u) & MASK),
+        q[1] | (low & MASK),
+        q[2] | ((low >> 4u) & MASK),
+        q[3] | ((low >> 8u) & MASK),
+        q[4] | ((high << 4u) & MASK),
+        q[5] | (high & MASK),
+        q[6] | ((high >> 4u) & MASK),
+        q[7] | ((high >> 8u) & MASK),
+    );
+}

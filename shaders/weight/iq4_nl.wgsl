@@ -48,8 +48,9 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return levels_of(nibbles_of(w.rows[r], i), WEIGHT_LEVELS);
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     return four_halves(w.scales) * (low + high);
 }
 

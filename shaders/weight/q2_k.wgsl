@@ -45,12 +45,13 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i));
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     let scales = w.scales & vec2<u32>(0x0F0F0F0Fu);
     let mins = (w.scales >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
     return low_halves(w.super_scales) * (bytes_unsigned(scales.x) * low + bytes_unsigned(scales.y) * high)
-        - high_halves(w.super_scales) * (bytes_unsigned(mins.x) * x.sum_low + bytes_unsigned(mins.y) * x.sum_high);
+        - high_halves(w.super_scales) * (bytes_unsigned(mins.x) * x_low + bytes_unsigned(mins.y) * x_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -50,10 +50,11 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i) | (fifth_bits(w.high[r], i) >> 2u));
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     return four_halves(w.super_scales)
-        * (bytes_signed(w.scales.x) * (low - 4.0 * x.sum_low) + bytes_signed(w.scales.y) * (high - 4.0 * x.sum_high));
+        * (bytes_signed(w.scales.x) * (low - 4.0 * x_low) + bytes_signed(w.scales.y) * (high - 4.0 * x_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

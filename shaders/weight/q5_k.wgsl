@@ -9,7 +9,7 @@
 import package::block::Block;
 import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
-import package::nibbles::{bit_quad, fifth_bits, nibble_quad, nibbles_of};
+import package::nibbles::{bit_quad, fifth_bits, nibble_pairs, nibble_quad, nibbles_of, with_bit_pairs};
 import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -54,10 +54,17 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(nibbles_of(w.rows[r], i) | fifth_bits(w.high[r], i));
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Elements of word j of rows 2 p and 2 p + 1, as `nibble_pairs` gives them.
+fn pairs(w: Weights, p: u32, j: u32) -> array<u32, 8> {
+    let nibbles = nibble_pairs(w.rows[2u * p][j], w.rows[2u * p + 1u][j]);
+    return with_bit_pairs(nibbles, w.high[2u * p], w.high[2u * p + 1u], j);
+}
+
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x)) * (low + high)
-        - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y)) * (x.sum_low + x.sum_high);
+        - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y)) * (x_low + x_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -56,10 +56,11 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(nibbles_of(w.rows[r], i) | two_bits_at_4(w.high[i >> 2u][r])[i & 3u]);
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     return four_halves(w.super_scales)
-        * (bytes_signed(w.scales.x) * (low - 32.0 * x.sum_low) + bytes_signed(w.scales.y) * (high - 32.0 * x.sum_high));
+        * (bytes_signed(w.scales.x) * (low - 32.0 * x_low) + bytes_signed(w.scales.y) * (high - 32.0 * x_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

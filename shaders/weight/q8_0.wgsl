@@ -40,8 +40,14 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_signed(w.parts[2u * r + (i >> 2u)][i & 3u]);
 }
 
-// Dot products of 4 rows with 32 activations, from the sums of elements 0..16 and 16..32 over `quad`.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x: Block) -> vec4<f32> {
+// Elements 4 i .. 4 i + 4 of row r as integers.
+fn bytes(w: Weights, r: u32, i: u32) -> vec4<i32> {
+    return unpack4xI8(w.parts[2u * r + (i >> 2u)][i & 3u]);
+}
+
+// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// elements 0..16 and 16..32.
+fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
     return four_halves(w.scales) * (low + high);
 }
 

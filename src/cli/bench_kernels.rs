@@ -121,7 +121,10 @@ fn cases(gpu: &Gpu) -> Vec<Bench> {
                 if n_tokens > 1 && name != "Q4_1" && name != "Q4_K" && name != "F16" {
                     continue;
                 }
-                cases.push(product(name, n_rows, n_columns, n_tokens));
+                cases.push(product(name, n_rows, n_columns, n_tokens, Dtype::F16));
+                if gpu.caps().byte_blocks() && (name == "Q4_1" || name == "Q8_0") {
+                    cases.push(product(name, n_rows, n_columns, n_tokens, Dtype::Q8Sums));
+                }
             }
         }
     }
@@ -138,16 +141,25 @@ fn cases(gpu: &Gpu) -> Vec<Bench> {
     cases
 }
 
-fn product(name: &'static str, n_rows: usize, n_columns: usize, n_tokens: usize) -> Bench {
+fn product(
+    name: &'static str,
+    n_rows: usize,
+    n_columns: usize,
+    n_tokens: usize,
+    activations: Dtype,
+) -> Bench {
     let format = format::by_name(name).expect("a known format");
     let blocks = n_columns.div_ceil(format.block_len);
     Bench {
-        name: format!("matvec {name} {n_rows}x{n_columns} x {n_tokens}"),
+        name: match activations {
+            Dtype::Q8Sums => format!("matvec {name} {n_rows}x{n_columns} x {n_tokens} bytes"),
+            _ => format!("matvec {name} {n_rows}x{n_columns} x {n_tokens}"),
+        },
         bytes: (n_rows * blocks * format.block_bytes) as f64,
         operations: 2.0 * (n_rows * n_columns * n_tokens) as f64,
         sizes: ONE,
         record: Box::new(move |g, inputs| {
-            let (x, weight) = operands(g, inputs, format, n_rows, n_columns, n_tokens)?;
+            let (x, weight) = operands(g, inputs, format, [n_rows, n_columns, n_tokens], activations)?;
             kernels::linear(g, x, &weight, None, Epilogue::Store).map(|_| ())
         }),
     }
@@ -158,15 +170,12 @@ fn operands(
     g: &mut Graph,
     inputs: &mut Inputs,
     format: &'static Format,
-    n_rows: usize,
-    n_columns: usize,
-    n_tokens: usize,
+    [n_rows, n_columns, n_tokens]: [usize; 3],
+    activations: Dtype,
 ) -> Result<(Tensor, PackedWeight)> {
     let weight = inputs.weight(format, n_rows, n_columns, 1 << 20)?;
-    Ok(match g.caps().images {
-        true => (inputs.image(g, n_tokens, n_columns), weight.in_images()),
-        false => (inputs.tensor(g, n_tokens, n_columns, Dtype::F16), weight),
-    })
+    let x = inputs.activations(g, n_tokens, n_columns, activations);
+    Ok((x, if g.caps().images { weight.in_images() } else { weight }))
 }
 
 /// Causal attention of all tokens of one text: 4 heads of 64 that share their keys by two. The operations
@@ -219,13 +228,13 @@ fn attention(name: &str, window: Option<u32>, pattern: Pattern) -> Bench {
 }
 
 fn product_residual(name: &'static str, n_rows: usize, n_columns: usize) -> Bench {
-    let plain = product(name, n_rows, n_columns, 1);
+    let plain = product(name, n_rows, n_columns, 1, Dtype::F16);
     let format = format::by_name(name).expect("a known format");
     Bench {
         name: format!("matvec {name} {n_rows}x{n_columns} x 1 residual"),
         record: Box::new(move |g, inputs| {
             let y = inputs.tensor(g, 1, n_rows, Dtype::F32);
-            let (x, weight) = operands(g, inputs, format, n_rows, n_columns, 1)?;
+            let (x, weight) = operands(g, inputs, format, [n_rows, n_columns, 1], Dtype::F16)?;
             kernels::linear(g, x, &weight, None, Epilogue::Residual { y }).map(|_| ())
         }),
         ..plain

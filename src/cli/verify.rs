@@ -36,7 +36,7 @@ pub struct Verify {
     /// How keys and values are stored.
     #[arg(long, value_enum, default_value = "f32")]
     kv: Store,
-    /// How the inputs of matrix products are stored (f32 or f16).
+    /// How the inputs of matrix products are stored.
     #[arg(long, value_enum, default_value = "f32")]
     activations: Store,
     #[command(flatten)]
@@ -104,7 +104,7 @@ impl Verify {
             context: golden.n.max(longest) + 1,
             n_slots: if golden.written.is_some() { N_BEAMS } else { 1 },
             kv: self.kv.into(),
-            activations: self.activations.into(),
+            activations: self.activations.activations(),
             ..EngineOptions::default()
         }
     }

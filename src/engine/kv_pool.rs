@@ -58,7 +58,7 @@ impl KvPool {
         let n = match self.dtype {
             Dtype::F16 => 2 * words,
             Dtype::Q8 => words / 9 * 32,
-            Dtype::F32 | Dtype::U32 => words,
+            Dtype::F32 | Dtype::U32 | Dtype::Q8Sums => words,
         };
         let mut pool = |pool: &Pool| -> Tensor {
             let (label, binding) = match pool {

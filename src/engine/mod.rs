@@ -52,7 +52,8 @@ pub struct EngineOptions {
     pub n_slots: usize,
     /// How keys and values are stored: F16, F32 or Q8.
     pub kv: Dtype,
-    /// How the inputs of matrix products are stored: F16 or F32.
+    /// How the inputs of matrix products are stored: F32, F16, or Q8Sums, which is in blocks of bytes where
+    /// the device multiplies those faster and F16 elsewhere.
     pub activations: Dtype,
     /// Tokens in one pass at most; bounds how long a submission takes.
     pub chunk: usize,

@@ -113,6 +113,11 @@ impl Caps {
         self.software() && self.images
     }
 
+    /// Whether products of quantised weights are faster with activations as blocks of bytes.
+    pub fn byte_blocks(&self) -> bool {
+        self.shared_process() && self.clusters()
+    }
+
     pub fn software(&self) -> bool {
         self.class == Class::Software
     }

@@ -14,12 +14,25 @@
 //!
 //! Activations are written as f16, 8 to a texel, an *octet*. Its elements are made by neighbouring lanes
 //! of a subgroup, two with a `real4` each or four with a `real2`; the first of them writes it. So
-//! neighbouring lanes must write neighbouring elements, and all of an octet or none.
+//! neighbouring lanes must write neighbouring elements, and all of an octet or none. Or they are written as
+//! blocks of 32 bytes, three texels, by 8 lanes with a `real4` each (`byte_texel.wgsl`).
 
 use super::link::{Wgsl, wgsl};
 
 /// Gives `texel_of`.
-pub(super) const TEXEL: Wgsl = wgsl!("texel");
+const TEXEL: Wgsl = wgsl!("texel");
+
+/// Makes what is written of a block of bytes.
+const BYTE_TEXEL: Wgsl = wgsl!("byte_texel");
+
+/// Where an image is bound.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    pub group: u32,
+    pub binding: u32,
+    /// Whether it is of blocks of bytes, not of f16.
+    pub blocks: bool,
+}
 
 /// An array that is an image.
 pub(super) struct Array {
@@ -56,11 +69,26 @@ const ELEMENTS: [Element; 5] = [
     Element { wgsl: "real2", format: "rgba32uint", swizzle: "xyzw", lanes: 4 },
 ];
 
-/// The arrays that `text` declares at these (group, binding)s.
-pub(super) fn arrays(text: &str, images: &[(u32, u32)]) -> Vec<Array> {
+/// A quad of a block of bytes.
+const BLOCK_QUAD: Element = Element { wgsl: "real4", format: "rgba32uint", swizzle: "xyzw", lanes: 8 };
+
+/// The arrays that `text` declares where images are bound.
+pub(super) fn arrays(text: &str, images: &[At]) -> Vec<Array> {
     let declared = text.lines().filter_map(declaration);
-    let declared = declared.filter(|(at, ..)| images.contains(at));
-    declared.map(|(_, _, name, element)| Array { name: name.to_owned(), element }).collect()
+    let declared = declared.filter_map(|(at, _, name, element)| {
+        let image = images.iter().find(|image| (image.group, image.binding) == at)?;
+        let in_block = image.blocks && element.wgsl == BLOCK_QUAD.wgsl;
+        Some(Array { name: name.to_owned(), element: if in_block { &BLOCK_QUAD } else { element } })
+    });
+    declared.collect()
+}
+
+/// The files that a text with these arrays needs.
+pub(super) fn files(arrays: &[Array]) -> Vec<Wgsl> {
+    let mut files = Vec::new();
+    files.extend((!arrays.is_empty()).then_some(TEXEL));
+    files.extend(arrays.iter().any(|array| array.element.lanes == BLOCK_QUAD.lanes).then_some(BYTE_TEXEL));
+    files
 }
 
 /// The line with its arrays as images.
@@ -83,6 +111,13 @@ pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
             if lanes == 0 {
                 let filler = element.filler();
                 return format!("{out}textureStore({name}, texel_of({index}), vec4<u32>({value}{filler}));");
+            }
+            if lanes == BLOCK_QUAD.lanes {
+                return format!(
+                    "{out}{{ let block_at = {index}; let block_texel = byte_texel(block_at, {value}); \
+                     if has_byte_texel(block_at) {{ \
+                     textureStore({name}, texel_of(byte_texel_at(block_at)), block_texel); }} }}"
+                );
             }
             let quad = match lanes {
                 4 => "vec2<u32>(octet_part, subgroupShuffleXor(octet_part, 1u))",
@@ -148,9 +183,26 @@ mod tests {
     let a = quants[at + f(b[1])][part & 3u] | bits[2u * at];
     y[row + at] = to_real4(max_y[0] * w.x[2]);";
 
+    fn at(group: u32, binding: u32) -> At {
+        At { group, binding, blocks: false }
+    }
+
+    #[test]
+    fn blocks_are_written_by_eight_lanes() {
+        let arrays = arrays(TEXT, &[At { blocks: true, ..at(0, 2) }]);
+        let files: Vec<&str> = files(&arrays).iter().map(|file| file.path).collect();
+        assert_eq!(files, ["shaders/texel.wgsl", "shaders/byte_texel.wgsl"]);
+        let line = "    y[row + at] = to_real4(v);";
+        assert_eq!(
+            rewrite(line, &arrays),
+            "    { let block_at = row + at; let block_texel = byte_texel(block_at, to_real4(v)); \
+             if has_byte_texel(block_at) { textureStore(y, texel_of(byte_texel_at(block_at)), block_texel); } }"
+        );
+    }
+
     #[test]
     fn arrays_become_images_where_they_are_declared_and_indexed() {
-        let arrays = arrays(TEXT, &[(1, 0), (1, 1), (0, 2)]);
+        let arrays = arrays(TEXT, &[at(1, 0), at(1, 1), at(0, 2)]);
         let text: Vec<String> = TEXT.lines().map(|line| rewrite(line, &arrays)).collect();
         assert_eq!(
             text,

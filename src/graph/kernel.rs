@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::link::Wgsl;
 use super::params::Field;
-use super::record::{Binding, Dtype, Graph, Rows, Tensor};
+use super::record::{Binding, Dtype, Graph, Rows, TEXEL_WORDS, Tensor};
 use super::twin::Call;
 use super::weight::PackedWeight;
 use crate::error::Result;
@@ -104,13 +104,30 @@ impl Inputs {
         g.external("random", rows, n_columns, dtype, Binding::Host(Arc::new(words)))
     }
 
-    /// A tensor of normal numbers as f16 in an image. Shape: (n_rows, n_columns), whole octets.
-    pub fn image(&mut self, g: &mut Graph, rows: impl Into<Rows>, n_columns: usize) -> Tensor {
+    /// A tensor of normal numbers as activations in an image. Shape: (n_rows, n_columns), whole octets of
+    /// F16 or blocks of Q8Sums.
+    pub fn image(&mut self, g: &mut Graph, rows: impl Into<Rows>, n_columns: usize, dtype: Dtype) -> Tensor {
         let rows = rows.into();
         let n = rows.n_max * n_columns.next_multiple_of(4);
         let values: Vec<f64> = self.normals(n).into_iter().map(f64::from).collect();
-        let words = Arc::new(Dtype::F16.encode(&values));
-        g.external("random", rows, n_columns, Dtype::F16, Binding::HostImage(words, 4))
+        let words = Arc::new(dtype.encode(&values));
+        g.external("random", rows, n_columns, dtype, Binding::HostImage(words, TEXEL_WORDS))
+    }
+
+    /// A tensor of normal numbers in the memory of [`Graph::activations`]. Shape: (n_rows, n_columns).
+    pub fn activations(
+        &mut self,
+        g: &mut Graph,
+        rows: impl Into<Rows>,
+        n_columns: usize,
+        dtype: Dtype,
+    ) -> Tensor {
+        let rows = rows.into();
+        let like = g.activations("random", rows, n_columns, dtype);
+        match like.texel {
+            Some(_) => self.image(g, rows, n_columns, like.dtype),
+            None => self.tensor(g, rows, n_columns, like.dtype),
+        }
     }
 
     /// A pool of keys or values of normal numbers: an image of quads where the device would have one.

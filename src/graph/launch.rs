@@ -1,5 +1,6 @@
 //! Launches of kernels: what a recording function says of one, and what is known of it afterwards.
 
+use super::images;
 use super::kernel::{Kernel, Role};
 use super::link::{ConfigValue, Wgsl, link};
 use super::record::{Dtype, Graph, Tensor};
@@ -74,12 +75,13 @@ impl Launch {
         for arg in &self.args {
             let binding = &mut next[arg.group as usize];
             if arg.tensor.texel.is_some() {
-                images.push((arg.group, *binding));
+                let blocks = arg.tensor.dtype == Dtype::Q8Sums;
+                images.push(images::At { group: arg.group, binding: *binding, blocks });
             }
             *binding += 1;
         }
         for texel in self.weight.iter().flat_map(WeightArgument::elements) {
-            images.extend(texel.map(|_| (1, next[1])));
+            images.extend(texel.map(|_| images::At { group: 1, binding: next[1], blocks: false }));
             next[1] += 1;
         }
         link(&self.label, self.kernel.wgsl, &self.files, &self.config, &images)

@@ -41,8 +41,9 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("attend"),
     wgsl!("band"),
     wgsl!("block"),
+    wgsl!("byte_block"),
     wgsl!("bytes"),
-    wgsl!("dots"),
+    wgsl!("dots/floats"),
     wgsl!("fade"),
     wgsl!("halves"),
     wgsl!("kept_sums"),
@@ -89,13 +90,13 @@ impl From<bool> for ConfigValue {
 ///
 /// Fails if an import names neither a role, a file nor a number that was given, or is not one line.
 ///
-/// `images`: the (group, binding)s of arrays that are images (see [`super::images`]).
-pub fn link(
+/// `images`: where arrays are bound that are images (see [`super::images`]).
+pub(super) fn link(
     label: &str,
     root: Wgsl,
     roles: &[(&str, Wgsl)],
     config: &[(&'static str, ConfigValue)],
-    images: &[(u32, u32)],
+    images: &[images::At],
 ) -> Result<gpu::Source> {
     let mut config = config.to_vec();
     config.push(("IMAGE_WIDTH", gpu::IMAGE_WIDTH.into()));
@@ -112,9 +113,7 @@ pub fn link(
         done.push(file.path);
         let text = text(&file)?;
         let arrays = images::arrays(&text, images);
-        if !arrays.is_empty() {
-            queue.push(images::TEXEL);
-        }
+        queue.extend(images::files(&arrays));
         for (i, line) in text.lines().enumerate() {
             let place = || format!("{}:{}", file.path, i + 1);
             if let Some(import) = line.strip_prefix("import ") {

@@ -21,6 +21,9 @@ pub enum Dtype {
     U32,
     /// Blocks of 32 in 9 words: an f32 scale, then 32 signed bytes. Value: scale * q.
     Q8,
+    /// Blocks of 32 in 12 words: 32 signed bytes, an f32 scale, the sums of bytes 0..16 and 16..32 as f32, 0.
+    /// Value: scale * q. For inputs of matrix products.
+    Q8Sums,
 }
 
 impl Dtype {
@@ -30,6 +33,7 @@ impl Dtype {
             Dtype::F32 | Dtype::U32 => n,
             Dtype::F16 => n.div_ceil(2),
             Dtype::Q8 => n.div_ceil(32) * 9,
+            Dtype::Q8Sums => n.div_ceil(32) * 12,
         }
     }
 
@@ -50,6 +54,7 @@ impl Dtype {
                     bytes.map(move |byte| scale * f64::from(byte as i8)).collect::<Vec<_>>()
                 })
                 .collect(),
+            Dtype::Q8Sums => words.chunks_exact(12).flat_map(decode_q8_sums).collect(),
         }
     }
 
@@ -66,6 +71,7 @@ impl Dtype {
                 })
                 .collect(),
             Dtype::Q8 => values.chunks(32).flat_map(encode_q8).collect(),
+            Dtype::Q8Sums => values.chunks(32).flat_map(encode_q8_sums).collect(),
         }
     }
 
@@ -75,7 +81,7 @@ impl Dtype {
             Dtype::F32 => f64::from(f32::EPSILON),
             Dtype::F16 => 1.0 / 1024.0,
             Dtype::U32 => 0.0,
-            Dtype::Q8 => 1.0 / 127.0,
+            Dtype::Q8 | Dtype::Q8Sums => 1.0 / 127.0,
         }
     }
 }
@@ -91,6 +97,34 @@ fn encode_q8(values: &[f64]) -> [u32; 9] {
         words[1 + i / 4] |= u32::from(q as u8) << (8 * (i % 4));
     }
     words
+}
+
+/// The sums of the halves of 32 signed bytes.
+fn half_sums(bytes: &[u32]) -> [f32; 2] {
+    [0, 4].map(|at| {
+        let bytes = bytes[at..at + 4].iter().flat_map(|word| word.to_le_bytes());
+        bytes.map(|byte| f32::from(byte as i8)).sum()
+    })
+}
+
+fn encode_q8_sums(values: &[f64]) -> [u32; 12] {
+    let block = encode_q8(values);
+    let mut words = [0u32; 12];
+    words[..8].copy_from_slice(&block[1..]);
+    words[8] = block[0];
+    let [low, high] = half_sums(&words);
+    (words[9], words[10]) = (low.to_bits(), high.to_bits());
+    words
+}
+
+/// NaN where the sums are not those of the bytes, so that no comparison overlooks it.
+fn decode_q8_sums(words: &[u32]) -> Vec<f64> {
+    let scale = match half_sums(words).map(f32::to_bits) == [words[9], words[10]] {
+        true => f64::from(f32::from_bits(words[8])),
+        false => f64::NAN,
+    };
+    let bytes = words[..8].iter().flat_map(|word| word.to_le_bytes());
+    bytes.map(|byte| scale * f64::from(byte as i8)).collect()
 }
 
 /// The number of rows of a tensor: fixed, or the most of a count that each step brings.
@@ -115,8 +149,8 @@ impl From<usize> for Rows {
 /// The most that workgroups wait: this and the work of all are within the rounds that drivers grant.
 pub const POLLS_MAX: u32 = 8_000;
 
-/// Words of 8 activations stored as F16.
-pub(super) const OCTET_WORDS: u32 = 4;
+/// Words of a texel of activations: 8 of F16, or a third of a block of Q8Sums.
+pub(super) const TEXEL_WORDS: u32 = 4;
 
 /// A handle of a tensor in one graph.
 ///
@@ -153,6 +187,11 @@ impl Tensor {
     /// Groups of 4 elements in the whole tensor.
     pub fn quads(&self) -> u64 {
         (self.n_rows() * self.pitch() / 4) as u64
+    }
+
+    /// Texels of the whole tensor, where it is activations in an image.
+    pub(super) fn texels(&self) -> u64 {
+        self.bytes().div_ceil(4 * u64::from(TEXEL_WORDS))
     }
 
     /// Bytes of the whole tensor.
@@ -200,6 +239,8 @@ pub struct Graph {
     /// new dispatch.
     pub(super) polls: u32,
     pub(super) boundaries: Vec<usize>,
+    /// Whether inputs of products may be in blocks of bytes.
+    byte_inputs: bool,
     /// The positions of a text whose attention is wanted, and the weights recorded so far.
     watch: Option<(usize, Vec<Tensor>)>,
 }
@@ -215,6 +256,7 @@ impl Graph {
             arrivals: None,
             polls: POLLS_MAX,
             boundaries: Vec::new(),
+            byte_inputs: false,
             watch: None,
         }
     }
@@ -250,6 +292,15 @@ impl Graph {
     /// before it leaves the rest to them. 0: each launch is a dispatch of its own.
     pub fn set_polls(&mut self, polls: u32) {
         self.polls = polls.min(POLLS_MAX);
+    }
+
+    /// Whether inputs of matrix products may be in blocks of bytes, where the device multiplies those faster.
+    pub fn set_byte_inputs(&mut self, wanted: bool) {
+        self.byte_inputs = wanted;
+    }
+
+    pub fn byte_inputs(&self) -> bool {
+        self.byte_inputs
     }
 
     /// The next launch begins a new dispatch, so that parts that repeat are cut alike.
@@ -311,7 +362,8 @@ impl Graph {
 
     /// As [`Graph::temp`], for what only matrix products read: an image where the device reads images
     /// faster, `dtype` is F16 and rows are whole octets. Neighbouring lanes of a subgroup must write
-    /// neighbouring quads, and both of an octet (see `graph::images`).
+    /// neighbouring quads, and all of an octet (see `graph::images`). Where `dtype` is Q8Sums and rows are
+    /// whole blocks, they must write all of a block; else that is F16, too.
     pub fn activations(
         &mut self,
         name: &str,
@@ -319,10 +371,16 @@ impl Graph {
         n_columns: usize,
         dtype: Dtype,
     ) -> Tensor {
+        let rows = rows.into();
+        let quads = (rows.n_max * n_columns.div_ceil(4)) as u64;
+        let blocks =
+            self.caps.byte_blocks() && n_columns.is_multiple_of(32) && 3 * quads / 8 <= IMAGE_LEN_MAX;
+        let dtype = if dtype == Dtype::Q8Sums && !blocks { Dtype::F16 } else { dtype };
+        let octets = n_columns.is_multiple_of(8) && quads / 2 <= IMAGE_LEN_MAX;
+        let octets = octets && self.caps.images && self.caps.subgroup_min >= 4;
         let mut tensor = self.temp(name, rows, n_columns, dtype);
-        let octets = n_columns.is_multiple_of(8) && tensor.quads() / 2 <= IMAGE_LEN_MAX;
-        if self.caps.images && self.caps.subgroup_min >= 4 && dtype == Dtype::F16 && octets {
-            tensor.texel = Some(OCTET_WORDS);
+        if dtype == Dtype::Q8Sums || dtype == Dtype::F16 && octets {
+            tensor.texel = Some(TEXEL_WORDS);
             self.tensors[tensor.id].tensor = tensor;
         }
         tensor

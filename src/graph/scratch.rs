@@ -3,7 +3,7 @@
 //! wgpu orders dispatches by whole buffers, so two temporaries share a buffer only one after the
 //! other, never side by side.
 
-use super::record::{Graph, OCTET_WORDS, Storage};
+use super::record::{Graph, Storage, TEXEL_WORDS};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Image, Slice};
 
@@ -55,7 +55,7 @@ pub(super) fn place(graph: &Graph) -> Places {
             }
             places.slots[id] = Some(match arg.tensor.texel {
                 None => take(&mut free, &mut places.sizes, arg.tensor.bytes()),
-                Some(_) => take(&mut free_images, &mut places.image_sizes, arg.tensor.quads() / 2),
+                Some(_) => take(&mut free_images, &mut places.image_sizes, arg.tensor.texels()),
             });
         }
         for arg in &launch.args {
@@ -94,7 +94,7 @@ fn take(free: &mut Vec<usize>, sizes: &mut Vec<u64>, need: u64) -> usize {
 impl Places {
     /// Bytes of scratch memory in all.
     pub fn len(&self) -> u64 {
-        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|octets| 16 * octets).sum::<u64>()
+        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|texels| 16 * texels).sum::<u64>()
     }
 
     /// Allocates what `scratch` lacks and gives the memory of tensor `id`.
@@ -109,8 +109,8 @@ impl Places {
         for (i, &need) in self.image_sizes.iter().enumerate() {
             match scratch.images.get(i) {
                 Some(image) if image.words() >= 4 * need => {}
-                Some(_) => scratch.images[i] = gpu.image("scratch", need, OCTET_WORDS)?,
-                None => scratch.images.push(gpu.image("scratch", need, OCTET_WORDS)?),
+                Some(_) => scratch.images[i] = gpu.image("scratch", need, TEXEL_WORDS)?,
+                None => scratch.images.push(gpu.image("scratch", need, TEXEL_WORDS)?),
             }
         }
         Ok(())

@@ -196,14 +196,18 @@ fn tolerance(dtype: Dtype, n_terms: usize, expected: f64, scale: f64) -> f64 {
         Dtype::U32 => 0.0,
         _ => 1.2e-38,
     };
-    sum + dtype.epsilon() * expected.abs() * if dtype == Dtype::Q8 { 0.0 } else { 1.0 } + flushed
+    sum + dtype.epsilon() * expected.abs() * if is_blocks(dtype) { 0.0 } else { 1.0 } + flushed
 }
 
-/// For Q8, one quantisation step of each block; the rounding may fall either way.
+fn is_blocks(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Q8 | Dtype::Q8Sums)
+}
+
+/// Of blocks of bytes, one quantisation step of each; the rounding may fall either way.
 fn block_scales(dtype: Dtype, values: &[f64]) -> Option<Vec<f64>> {
-    (dtype == Dtype::Q8).then(|| {
+    is_blocks(dtype).then(|| {
         let largest = |block: &[f64]| block.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        values.chunks(32).map(|block| 1.001 * largest(block) / 127.0).collect()
+        values.chunks(32).map(|block| 0.5005 * largest(block) / 127.0).collect()
     })
 }
 

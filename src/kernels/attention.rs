@@ -168,6 +168,10 @@ pub(super) fn record(
     let (biases, reach) = biases(g, p)?;
     let n_columns = p.n_heads * p.head_dim;
     // A head is written by its own cluster.
+    let dtype = match dtype {
+        Dtype::Q8Sums if !p.head_dim.is_multiple_of(32) => Dtype::F16,
+        other => other,
+    };
     let y = match p.head_dim.is_multiple_of(8) {
         true => g.activations("attention", q.rows, n_columns, dtype),
         false => g.temp("attention", q.rows, n_columns, dtype),
@@ -178,7 +182,7 @@ pub(super) fn record(
         let rounds = context / 4 + 3 * context.div_ceil(256) + heads * (1 + quads) + 8;
         launch = launch.rounds(q.n_rows(), q.n_rows() * p.n_heads / heads * rounds);
     }
-    configure(launch, p, kv, dtype)
+    configure(launch, p, kv, y.dtype)
         .config("CLUSTERS", clusters)
         .config("HEADS", heads as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
@@ -485,6 +489,9 @@ fn cases(caps: &Caps) -> Vec<Case> {
     // Six heads stand for slopes that are no powers of two apart; see the record.
     add([6, 6, 16], None, None, Dtype::F32, Dtype::F32, best, 1);
     add([9, 3, 64], None, None, Dtype::Q8, Dtype::F16, best, 1);
+    for shape in [[9, 3, 64], [4, 1, 256], [3, 3, 96], [4, 2, 24]] {
+        add(shape, None, None, Dtype::F16, Dtype::Q8Sums, best, 1);
+    }
     add([4, 1, 256], Some(40), None, Dtype::Q8, Dtype::F32, best, 1);
     for cluster in roles::cluster_variants(caps) {
         let clusters = if cluster == "shared" { 1 } else { 4 };

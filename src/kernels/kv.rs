@@ -52,7 +52,7 @@ impl Kv {
     /// The name of the file that stores this type, for the roles `kv_read` and `kv_write`.
     pub fn role(&self) -> &'static str {
         match self.dtype {
-            Dtype::F32 | Dtype::U32 => "f32",
+            Dtype::F32 | Dtype::U32 | Dtype::Q8Sums => "f32",
             Dtype::F16 => "f16",
             Dtype::Q8 => "q8",
         }

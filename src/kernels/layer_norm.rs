@@ -51,7 +51,7 @@ fn record(
     let y = g.activations("norm", x.rows, x.n_columns, dtype);
     g.launch(&LAYER_NORM)
         .role(&LANES, lanes)
-        .role(&REAL, roles::real_name(dtype))
+        .role(&REAL, roles::real_name(y.dtype))
         .config("HAS_BIAS", bias.is_some())
         .config("WG_SIZE", wg_size)
         .params(&LayerNorm { n_quads: x.n_columns as u32 / 4, eps })
@@ -90,7 +90,7 @@ fn twin(call: &mut Call) -> Result<()> {
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     for variant in roles::lanes_variants(caps) {
-        for (dtype, has_bias) in [(Dtype::F32, true), (Dtype::F16, false)] {
+        for (dtype, has_bias) in [(Dtype::F32, true), (Dtype::F16, false), (Dtype::Q8Sums, true)] {
             for (n_tokens, n_channels) in [(1, 64), (7, 576), (3, 100)] {
                 let name = format!("{n_tokens}x{n_channels} {dtype:?} {has_bias} {}", variant.0);
                 let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };

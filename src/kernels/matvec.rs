@@ -3,20 +3,21 @@
 use super::matmul;
 use super::matmul_coop;
 use super::matmul_i8;
+use super::quantise_rows::quantise_rows;
 use super::rms_norm::normed_row;
-use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, EPILOGUE, INPUT, REAL, SUMS, WEIGHT};
+use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, SUMS, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
     Call, Case, Dtype, Graph, Kernel, Launch, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params,
     wgsl,
 };
-use crate::tensor::{FORMATS, format};
+use crate::tensor::{FORMATS, Format, format};
 
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
     wgsl: wgsl!("matvec"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &SUMS, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
+    roles: &[&WEIGHT, &DOTS, &INPUT, &CLUSTER, &SUMS, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
     params: Matvec::LAYOUT,
     twin,
     cases,
@@ -82,8 +83,33 @@ pub fn linear(
     if let Some(tile) = matmul::choose(g.caps(), x, weight) {
         return matmul::record(g, x, weight, bias, epilogue, tile);
     }
+    let best = input_dtype(g, x.dtype, &[weight.format]);
+    let x = match best != x.dtype && x.n_columns.is_multiple_of(32) {
+        true => quantise_rows(g, x)?,
+        false => x,
+    };
     let shape = pick(g, x, weight, &epilogue);
     record(g, x, weight, bias, epilogue, shape)
+}
+
+/// How kernels store activations that are wanted as `dtype`. Q8Sums asks for inputs of products in blocks of
+/// bytes where that is faster, as llama.cpp's CPU backend has them, and F16 elsewhere.
+pub fn real_dtype(g: &mut Graph, dtype: Dtype) -> Dtype {
+    g.set_byte_inputs(dtype == Dtype::Q8Sums);
+    if dtype == Dtype::Q8Sums { Dtype::F16 } else { dtype }
+}
+
+/// How an input of products with weights in these formats is stored, where activations are stored as
+/// `real`: in blocks of bytes where those are wanted, the device multiplies them faster and no weight is in
+/// full.
+pub fn input_dtype(g: &Graph, real: Dtype, formats: &[&Format]) -> Dtype {
+    let quantised = |format: &&Format| format.block_len > 1;
+    let faster = |format: &&Format| roles::byte_dots(format).0 != "floats";
+    let wanted = real == Dtype::F16 && g.byte_inputs() && g.caps().byte_blocks();
+    match wanted && formats.iter().all(quantised) && formats.iter().any(faster) {
+        true => Dtype::Q8Sums,
+        false => real,
+    }
 }
 
 /// The shape that was measured to be fastest on this device, else that of the table; none that failed.
@@ -284,9 +310,14 @@ pub(super) fn record(
         };
         // Lanes that are one vector exchange values for less than it costs to keep many.
         let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
+        let (dots, sums) = match x.dtype {
+            Dtype::Q8Sums => roles::byte_dots(weight.format),
+            _ => ("floats", 1),
+        };
         let mut launch = g
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
+            .role(&DOTS, dots)
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .role(&SUMS, if at_once { "at_once" } else { "at_end" })
@@ -297,6 +328,8 @@ pub(super) fn record(
             .config("TAIL", tail)
             .config("TAIL_GROUPS", (shape.groups * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
+            .config("SUMS", sums)
+            .config("WORDS", 4 / sums)
             .config("KEPT", if at_once { (values / 8).max(1) } else { values })
             .config("VALUES", values)
             .config("VALUES_1", (values / 2).max(1))
@@ -352,7 +385,7 @@ pub(super) fn norm_after(
     let Some(launch) = g.reopen() else { return Ok(None) };
     launch
         .role(&AFTER, "rms_norm")
-        .role(&REAL, roles::real_name(dtype))
+        .role(&REAL, roles::real_name(y.dtype))
         .config("EPS", eps)
         .read(gain)
         .write(y)
@@ -460,9 +493,17 @@ fn cases(caps: &Caps) -> Vec<Case> {
         }
     }
     let q8 = format::by_name("Q8_0").expect("a known format");
+    // Activations in blocks of bytes, of every format that may meet them.
+    for format in FORMATS.iter().filter(|format| caps.byte_blocks() && format.block_len > 1) {
+        for (n_tokens, cols, groups) in [(1, 1, 4), (5, 4, 8), (9, 8, 8)] {
+            let shape = Shape { groups, cols, clusters: 1, cluster: best };
+            let n_columns = if format.block_len == 256 { 768 } else { 544 };
+            cases.push(case(format, n_tokens, 20, n_columns, Dtype::Q8Sums, Kind::Store, shape, true));
+        }
+    }
     // Results that are normalised: several clusters, one and several tokens, rows that end a group early.
     for (n_tokens, cols, clusters, dtype) in
-        [(1, 1, 1, Dtype::F16), (5, 4, 2, Dtype::F16), (3, 8, 1, Dtype::F32)]
+        [(1, 1, 1, Dtype::F16), (5, 4, 2, Dtype::F16), (3, 8, 1, Dtype::F32), (2, 4, 1, Dtype::Q8Sums)]
     {
         let shape = Shape { groups: 4, cols, clusters, cluster: best };
         let name = format!("Q8_0 {n_tokens}x88x64 {dtype:?} normed {shape:?}");
@@ -566,7 +607,7 @@ pub(super) fn product_case(
     Case::new(name, sizes, move |g, inputs| {
         let rows = Rows::up_to(n_tokens + 2, Size::Tokens);
         let x = match images {
-            true => inputs.image(g, rows, n_columns),
+            true => inputs.image(g, rows, n_columns, dtype),
             false => inputs.tensor(g, rows, n_columns, dtype),
         };
         let rows_max = if matches!(kind, Kind::Chunks) { 16 } else { usize::MAX / 2 };

@@ -61,7 +61,7 @@ pub use gather_rows::gather_rows;
 pub use glu::glu;
 pub use kv::{Batch, FROM_SLOT, Kv, NO_SLOT, PAGE};
 pub use layer_norm::layer_norm;
-pub use matvec::{Epilogue, linear};
+pub use matvec::{Epilogue, input_dtype, linear, real_dtype};
 pub use matvec_normed::{Input, normed};
 pub use merge_rows::merge_rows;
 pub use nll::nll;

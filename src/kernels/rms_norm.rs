@@ -102,7 +102,7 @@ pub(super) fn normed_row(x: &[f64], gain: &[f64], eps: f64) -> (Vec<f64>, f64) {
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
     for (lanes, wg_size) in roles::lanes_variants(caps) {
-        for dtype in [Dtype::F32, Dtype::F16] {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Q8Sums] {
             for (n_tokens, n_channels) in [(1, 64), (7, 576), (3, 100), (2, 4)] {
                 let name = format!("{n_tokens}x{n_channels} {dtype:?} {lanes}");
                 let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };

@@ -2,22 +2,49 @@
 
 use crate::gpu::Caps;
 use crate::graph::{Dtype, Role, Tensor, Wgsl, wgsl};
+use crate::tensor::Format;
 
 /// How activations are stored: the matrix products' inputs. Everything else is f32.
-pub static REAL: Role =
-    Role { name: "real", files: || vec![("f32", wgsl!("real/f32")), ("f16", wgsl!("real/f16"))] };
+pub static REAL: Role = Role {
+    name: "real",
+    files: || vec![("f32", wgsl!("real/f32")), ("f16", wgsl!("real/f16")), ("q8", wgsl!("real/q8"))],
+};
 
 /// The input of a matrix product, by blocks of 32.
 pub static INPUT: Role = Role {
     name: "input",
     files: || {
-        vec![("f32", wgsl!("input/f32")), ("f16", wgsl!("input/f16")), ("octets", wgsl!("input/octets"))]
+        vec![
+            ("f32", wgsl!("input/f32")),
+            ("f16", wgsl!("input/f16")),
+            ("octets", wgsl!("input/octets")),
+            ("q8", wgsl!("input/q8")),
+        ]
     },
 };
 
 /// The file that plays [`INPUT`] for `x`.
 pub fn input(x: Tensor) -> &'static str {
-    if x.texel.is_some() { "octets" } else { real_name(x.dtype) }
+    if x.texel.is_some() && x.dtype == Dtype::F16 { "octets" } else { real_name(x.dtype) }
+}
+
+/// How a block of a weight is multiplied with one of each token.
+pub static DOTS: Role = Role {
+    name: "dots",
+    files: || {
+        vec![("floats", wgsl!("dots/floats")), ("pairs", wgsl!("dots/pairs")), ("bytes", wgsl!("dots/bytes"))]
+    },
+};
+
+/// The file that plays [`DOTS`] for activations in blocks of bytes and a weight in `format`, and the parts
+/// in which it sums a block.
+pub fn byte_dots(format: &Format) -> (&'static str, u32) {
+    match format.name {
+        "Q4_0" | "Q4_1" | "Q4_K" => ("pairs", 2),
+        "Q5_0" | "Q5_1" | "Q5_K" => ("pairs", 4),
+        "Q8_0" => ("bytes", 1),
+        _ => ("floats", 1),
+    }
 }
 
 /// The input of a matrix product, by quads.
@@ -240,7 +267,11 @@ fn erfc(z: f64) -> f64 {
 
 /// The name of the file that stores activations of `dtype`, for the roles `real` and `input`.
 pub fn real_name(dtype: Dtype) -> &'static str {
-    if dtype == Dtype::F16 { "f16" } else { "f32" }
+    match dtype {
+        Dtype::F16 => "f16",
+        Dtype::Q8Sums => "q8",
+        _ => "f32",
+    }
 }
 
 /// How workgroups add up on this device, and how many lanes they have.

@@ -3,7 +3,7 @@
 //! A candidate is taken only if it agrees with its CPU twin, gives the very bits that the table's shape
 //! gives (so that results depend neither on the choice nor on the batch), and is clearly faster.
 
-use super::matvec::{self, Shape};
+use super::matvec::{self, Shape, input_dtype, real_dtype};
 use super::measure::ONE;
 use super::{ALL, Activation, Epilogue};
 use crate::error::Result;
@@ -72,7 +72,10 @@ pub fn tune(gpu: &Gpu, product: &Product, n_tokens: usize, dtype: Dtype) -> Resu
     let weight = &product.weights[0];
     let format = weight.format;
     let shapes = matvec::candidates(gpu.caps(), n_tokens);
-    let key = matvec::key(weight, product.kind.role(), dtype, n_tokens);
+    let mut g = Graph::on(gpu);
+    let real = real_dtype(&mut g, dtype);
+    let input = input_dtype(&g, real, &[format]);
+    let key = matvec::key(weight, product.kind.role(), input, n_tokens);
     if shapes.len() < 2 {
         return Ok(None);
     }
@@ -234,7 +237,9 @@ fn record(
     dtype: Dtype,
     shape: Shape,
 ) -> Result<Tensor> {
-    let x = inputs.tensor(g, n_tokens, weight.n_columns, dtype);
+    let dtype = real_dtype(g, dtype);
+    let input = input_dtype(g, dtype, &[weight.format]);
+    let x = inputs.activations(g, n_tokens, weight.n_columns, input);
     let epilogue = match kind {
         ProductKind::Store => Epilogue::Store,
         ProductKind::Residual => {

@@ -72,9 +72,11 @@ pub struct Pass {
     pub before_norm: Option<Tensor>,
 }
 
-/// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored.
+/// Records the pass over `step.n_tokens` tokens at most. `real`: how activations are stored, Q8Sums where
+/// inputs of products may be in blocks of bytes.
 pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype) -> Result<Pass> {
     let (d, tensors) = (&model.decoder, &model.tensors);
+    let real = k::real_dtype(g, real);
     let x = layers(g, d, tensors, step, real)?;
     if head == Head::Encode {
         return encode(g, model, step, x, real);
@@ -87,7 +89,7 @@ pub fn record(g: &mut Graph, model: &Model, step: &Step, head: Head, real: Dtype
     };
     let outputs = Rows::up_to(step.n_outputs, Size::Outputs);
     let last = k::gather_rows(g, x, step.batch.outputs, outputs)?;
-    let h = optional_norm(g, d, last, tensors.output_norm.as_ref(), real)?;
+    let h = optional_norm(g, d, last, tensors.output_norm.as_ref(), input_of(g, real, [output]))?;
     let logits = linear(g, h, output, Epilogue::Store)?;
     if let Some(cap) = d.logit_soft_cap {
         k::soft_cap(g, logits, cap)?;
@@ -167,7 +169,7 @@ fn encode(g: &mut Graph, model: &Model, step: &Step, x: Tensor, real: Dtype) -> 
             let h = picked(g)?;
             let activation = d.feed_forward.activation();
             let h = linear(g, h, dense, Epilogue::Activate { activation, dtype: Dtype::F32 })?;
-            let h = norm(g, d, h, weights, real)?;
+            let h = norm(g, d, h, weights, input_of(g, real, [out]))?;
             Some(linear(g, h, out, Epilogue::Store)?)
         }
     };
@@ -189,13 +191,25 @@ fn layer(
     x: Tensor,
     real: Dtype,
 ) -> Result<Tensor> {
+    // How attention's first products and those of the feed-forward network read their inputs.
+    let for_qkv = input_of(g, real, layer.qkv.iter().map(|(part, _)| part));
+    let for_ffn = match &layer.ffn {
+        Ffn::Gated { gate_up, .. } => input_of(g, real, [gate_up]),
+        Ffn::GatedApart { gate, up, .. } => input_of(g, real, [gate, up]),
+        Ffn::Plain { up, .. } => input_of(g, real, [up]),
+        Ffn::Experts { .. } => real,
+    };
     // In parallel, the feed-forward network reads what attention reads, after x has changed.
     let (h, parallel) = match (d.parallel, &layer.ffn_norm) {
-        (false, _) => (optional_input(g, d, x, layer.attention_norm.as_ref(), real)?, None),
-        (true, own) => {
-            let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), real)?;
-            let own = own.as_ref().map(|weights| norm(g, d, x, weights, real)).transpose()?;
-            (Input::Plain(h), Some(Input::Plain(own.unwrap_or(h))))
+        (false, _) => (optional_input(g, d, x, layer.attention_norm.as_ref(), for_qkv)?, None),
+        (true, Some(own)) => {
+            let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), for_qkv)?;
+            (Input::Plain(h), Some(Input::Plain(norm(g, d, x, own, for_ffn)?)))
+        }
+        (true, None) => {
+            let for_both = if for_qkv == for_ffn { for_qkv } else { real };
+            let h = optional_norm(g, d, x, layer.attention_norm.as_ref(), for_both)?;
+            (Input::Plain(h), Some(Input::Plain(h)))
         }
     };
     let bias = match relative {
@@ -204,14 +218,15 @@ fn layer(
         None => Bias::None,
     };
     g.boundary();
-    let a = attention(g, d, layer, step, i, bias, h, real)?;
+    let for_output = input_of(g, real, [&layer.attention_output]);
+    let a = attention(g, d, layer, step, i, bias, h, for_output)?;
     let mut x = residual(g, d, x, a, &layer.attention_output, layer.post_attention_norm.as_ref())?;
     if let Some(cross) = &layer.cross {
         let Some(text) = &step.cross else {
             return Err(Error::Input("a decoder beside an encoder needs a text that was read".into()));
         };
-        let h = optional_norm(g, d, x, cross.norm.as_ref(), real)?;
-        let a = cross_attention(g, d, cross, text, i, h, real)?;
+        let h = optional_norm(g, d, x, cross.norm.as_ref(), input_of(g, real, [&cross.q]))?;
+        let a = cross_attention(g, d, cross, text, i, h, input_of(g, real, [&cross.output]))?;
         x = residual(g, d, x, a, &cross.output, cross.post_norm.as_ref())?;
     }
     let h = match parallel {
@@ -220,7 +235,7 @@ fn layer(
         None if matches!(layer.ffn, Ffn::Experts { .. }) => {
             Input::Plain(optional_norm(g, d, x, layer.ffn_norm.as_ref(), real)?)
         }
-        None => optional_input(g, d, x, layer.ffn_norm.as_ref(), real)?,
+        None => optional_input(g, d, x, layer.ffn_norm.as_ref(), for_ffn)?,
     };
     feed_forward(g, d, layer, step, x, h, real)
 }
@@ -259,8 +274,11 @@ pub fn record_source(g: &mut Graph, model: &Model, step: &Step, real: Dtype) -> 
     let (Some((encoder, tensors)), Some(text)) = (&model.encoder, &step.cross) else {
         return Err(Error::Unsupported(format!("{} has no encoder beside a decoder", model.title)));
     };
+    let real = k::real_dtype(g, real);
     let x = layers(g, encoder, tensors, step, real)?;
-    let h = optional_norm(g, encoder, x, tensors.output_norm.as_ref(), real)?;
+    let all = model.tensors.layers().filter_map(|layer| layer.cross.as_ref());
+    let for_kv = input_of(g, real, all.flat_map(|cross| cross.kv.iter().map(|(part, _)| part)));
+    let h = optional_norm(g, encoder, x, tensors.output_norm.as_ref(), for_kv)?;
     let d = &model.decoder;
     for (layer, kv) in model.tensors.layers().zip(&text.kv) {
         let Some(cross) = &layer.cross else { continue };
@@ -437,6 +455,12 @@ fn linear(g: &mut Graph, x: Tensor, linear: &Linear, epilogue: Epilogue) -> Resu
 fn linear_of(g: &mut Graph, x: Input, linear: &Linear, epilogue: Epilogue) -> Result<Tensor> {
     let bias = linear.bias.as_ref().map(|bias| vector(g, bias, linear.weight.n_rows));
     x.linear(g, &linear.weight, bias, epilogue)
+}
+
+/// How an input of these products is stored, where activations are stored as `real`.
+fn input_of<'a>(g: &Graph, real: Dtype, of: impl IntoIterator<Item = &'a Linear>) -> Dtype {
+    let formats: Vec<_> = of.into_iter().map(|linear| linear.weight.format).collect();
+    k::input_dtype(g, real, &formats)
 }
 
 /// x for products alone, which may normalise it themselves.

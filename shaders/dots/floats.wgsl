@@ -1,12 +1,20 @@
-// Dot products of 4 rows of a weight with a block each of COLS tokens.
+// Plays `dots`: dot products of 4 rows of a weight with a block each of COLS tokens, in f32.
 //
 // The activations stay in memory and a weight in a register while all tokens are multiplied by it;
 // each sum runs over its elements in their order, whatever COLS is.
 import package::block::Block;
 import package::config::COLS;
-import package::weight::{Weights, quad, scaled};
+import package::input::x_block;
+import package::weight::{Weights, prepare, quad, scaled};
 
-fn dots(w: Weights, x: ptr<function, array<Block, COLS>>) -> array<vec4<f32>, COLS> {
+alias Operand = Block;
+
+// Block `block` of the row of `n_quads` quads that begins at quad `row`.
+fn operand(row: u32, block: u32, n_quads: u32) -> Operand {
+    return prepare(x_block(row, block, n_quads));
+}
+
+fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec4<f32>, COLS> {
     var low: array<vec4<f32>, COLS>;
     var high: array<vec4<f32>, COLS>;
     for (var r = 0u; r < 4u; r++) { // unroll
@@ -31,7 +39,7 @@ fn dots(w: Weights, x: ptr<function, array<Block, COLS>>) -> array<vec4<f32>, CO
     }
     var sums: array<vec4<f32>, COLS>;
     for (var c = 0u; c < COLS; c++) { // unroll
-        sums[c] = scaled(w, low[c], high[c], x[c]);
+        sums[c] = scaled(w, low[c], high[c], x[c].sum_low, x[c].sum_high);
     }
     return sums;
 }
