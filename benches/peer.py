@@ -34,6 +34,8 @@ def aquatint(args):
     command = [args.aquatint, "bench", args.model, "-p", str(args.n_prompt), "-n", str(args.n_gen), "-r", "1", "--json"]
     if args.adapter:
         command += ["--adapter", args.adapter]
+    if args.activations:
+        command += ["--activations", args.activations]
     output, cpu = run(command)
     report = json.loads(output)
     speed = {("pp" if test["n_prompt"] else "tg"): test["avg_ts"] for test in report["tests"]}
@@ -70,6 +72,7 @@ def main():
     parser.add_argument("--peer-device", choices=["cpu", "vulkan"], default="cpu")
     parser.add_argument("--vulkan-device", default="0", help="the number of the peer's Vulkan device")
     parser.add_argument("--adapter", help="aquatint's adapter")
+    parser.add_argument("--activations", help="how ours stores the inputs of products; llama.cpp's CPU backend has q8_0")
     parser.add_argument("-p", "--n-prompt", type=int, default=128)
     parser.add_argument("-n", "--n-gen", type=int, default=32)
     parser.add_argument("-t", "--threads", type=int, default=os.cpu_count())

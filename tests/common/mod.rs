@@ -17,6 +17,7 @@ pub fn gpu() -> Gpu {
     Gpu::open(&Options::default()).expect("tests need an adapter; a software driver will do")
 }
 
+#[allow(dead_code, reason = "not all tests load a model as it is")]
 pub fn model(gpu: &Gpu, name: &str) -> Arc<Model> {
     let options = LoadOptions { tokenizer_optional: true, ..LoadOptions::default() };
     Arc::new(Model::load(gpu, data(name), &options, &mut |_| {}).expect("the model loads"))
