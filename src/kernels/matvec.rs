@@ -1,5 +1,8 @@
 //! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`.
+//!
+//! Longer than most files: the twin and the cases here serve all matrix products.
 
+use super::inputs;
 use super::matmul;
 use super::matmul_coop;
 use super::matmul_i8;
@@ -12,7 +15,7 @@ use crate::graph::{
     Call, Case, Dtype, Graph, Kernel, Launch, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params,
     wgsl,
 };
-use crate::tensor::{FORMATS, Format, format};
+use crate::tensor::{FORMATS, format};
 
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
@@ -83,33 +86,13 @@ pub fn linear(
     if let Some(tile) = matmul::choose(g.caps(), x, weight) {
         return matmul::record(g, x, weight, bias, epilogue, tile);
     }
-    let best = input_dtype(g, x.dtype, &[weight.format]);
+    let best = inputs::input_dtype(g, x.dtype, &[weight.format]);
     let x = match best != x.dtype && x.n_columns.is_multiple_of(32) {
         true => quantise_rows(g, x)?,
         false => x,
     };
     let shape = pick(g, x, weight, &epilogue);
     record(g, x, weight, bias, epilogue, shape)
-}
-
-/// How kernels store activations that are wanted as `dtype`. Q8Sums asks for inputs of products in blocks of
-/// bytes where that is faster, as llama.cpp's CPU backend has them, and F16 elsewhere.
-pub fn real_dtype(g: &mut Graph, dtype: Dtype) -> Dtype {
-    g.set_byte_inputs(dtype == Dtype::Q8Sums);
-    if dtype == Dtype::Q8Sums { Dtype::F16 } else { dtype }
-}
-
-/// How an input of products with weights in these formats is stored, where activations are stored as
-/// `real`: in blocks of bytes where those are wanted, the device multiplies them faster and no weight is in
-/// full.
-pub fn input_dtype(g: &Graph, real: Dtype, formats: &[&Format]) -> Dtype {
-    let quantised = |format: &&Format| format.block_len > 1;
-    let faster = |format: &&Format| roles::byte_dots(format).0 != "floats";
-    let wanted = real == Dtype::F16 && g.byte_inputs() && g.caps().byte_blocks();
-    match wanted && formats.iter().all(quantised) && formats.iter().any(faster) {
-        true => Dtype::Q8Sums,
-        false => real,
-    }
 }
 
 /// The shape that was measured to be fastest on this device, else that of the table; none that failed.
@@ -311,7 +294,7 @@ pub(super) fn record(
         // Lanes that are one vector exchange values for less than it costs to keep many.
         let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
         let (dots, sums) = match x.dtype {
-            Dtype::Q8Sums => roles::byte_dots(weight.format),
+            Dtype::Q8Sums => inputs::byte_dots(weight.format),
             _ => ("floats", 1),
         };
         let mut launch = g

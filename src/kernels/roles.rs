@@ -2,7 +2,6 @@
 
 use crate::gpu::Caps;
 use crate::graph::{Dtype, Role, Tensor, Wgsl, wgsl};
-use crate::tensor::Format;
 
 /// How activations are stored: the matrix products' inputs. Everything else is f32.
 pub static REAL: Role = Role {
@@ -35,17 +34,6 @@ pub static DOTS: Role = Role {
         vec![("floats", wgsl!("dots/floats")), ("pairs", wgsl!("dots/pairs")), ("bytes", wgsl!("dots/bytes"))]
     },
 };
-
-/// The file that plays [`DOTS`] for activations in blocks of bytes and a weight in `format`, and the parts
-/// in which it sums a block.
-pub fn byte_dots(format: &Format) -> (&'static str, u32) {
-    match format.name {
-        "Q4_0" | "Q4_1" | "Q4_K" => ("pairs", 2),
-        "Q5_0" | "Q5_1" | "Q5_K" => ("pairs", 4),
-        "Q8_0" => ("bytes", 1),
-        _ => ("floats", 1),
-    }
-}
 
 /// The input of a matrix product, by quads.
 pub static ACTIVATIONS: Role = Role {

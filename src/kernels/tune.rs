@@ -3,7 +3,8 @@
 //! A candidate is taken only if it agrees with its CPU twin, gives the very bits that the table's shape
 //! gives (so that results depend neither on the choice nor on the batch), and is clearly faster.
 
-use super::matvec::{self, Shape, input_dtype, real_dtype};
+use super::inputs::{input_dtype, real_dtype};
+use super::matvec::{self, Shape};
 use super::measure::ONE;
 use super::{ALL, Activation, Epilogue};
 use crate::error::Result;
