@@ -352,7 +352,7 @@ fn linked(format: &Format) -> String {
             x.v[0] = y[id.x];
             let w = load_weights(id.x, id.y, id.z);
             let low = quad(w, id.y, id.z) * prepare(x).v[0];
-            y[id.x] = scaled(w, low, y[id.y], x) + weight4(id.x, id.y, id.z);
+            y[id.x] = scaled(w, low, y[id.y], x.sum_low, x.sum_high) + weight4(id.x, id.y, id.z);
         }"
 }
 
