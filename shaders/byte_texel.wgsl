@@ -1,20 +1,17 @@
 // What neighbouring lanes write of their blocks of 32 activations, a quad each (see `graph::images`).
 //
-//   scale = max |x| / 127    q = round(x / scale)
-//
 // Lane 0 of 8 gets the bytes of quads 0..4, lane 4 those of quads 4..8, lane 1 the scale and the sums of
 // bytes 0..16 and 16..32. All lanes of a block must call it.
+import package::to_bytes::{byte_scale, size_bits, to_bytes};
+
 fn byte_texel(at: u32, v: vec4<f32>) -> vec4<u32> {
-    // Of numbers without a sign the bits are in the same order.
-    let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7FFFFFFFu);
+    let bits = size_bits(v);
     var largest = max(max(bits.x, bits.y), max(bits.z, bits.w));
     largest = max(largest, subgroupShuffleXor(largest, 1u));
     largest = max(largest, subgroupShuffleXor(largest, 2u));
     largest = max(largest, subgroupShuffleXor(largest, 4u));
-    let scale = bitcast<f32>(largest) / 127.0;
-    let inverse = select(0.0, 1.0 / scale, largest > 0u);
-    // 1.5 * 2^23: numbers so large have no fraction, and the last bits of their sum are the integer.
-    let q = bitcast<vec4<i32>>(v * inverse + 12582912.0) - vec4<i32>(0x4B400000);
+    let scale = byte_scale(largest);
+    let q = to_bytes(v, scale.y);
     let word = pack4xI8(q);
     var sum = q.x + q.y + q.z + q.w;
     sum += subgroupShuffleXor(sum, 1u);
@@ -22,7 +19,7 @@ fn byte_texel(at: u32, v: vec4<f32>) -> vec4<u32> {
     let other = subgroupShuffleXor(sum, 4u);
     let two = vec2<u32>(word, subgroupShuffleXor(word, 1u));
     let four = vec4<u32>(two, subgroupShuffleXor(two, 2u));
-    let about = bitcast<vec4<u32>>(vec4<f32>(scale, f32(sum), f32(other), 0.0));
+    let about = bitcast<vec4<u32>>(vec4<f32>(scale.x, f32(sum), f32(other), 0.0));
     return select(four, about, (at & 7u) == 1u);
 }
 

@@ -8,6 +8,7 @@
 // Each lane makes one block; the blocks of a token lie along x.
 import package::config::WG_SIZE;
 import package::input::x_block;
+import package::to_bytes::{byte_scale, size_bits, to_bytes};
 
 struct Params {
     // Of x, in quads.
@@ -24,27 +25,23 @@ fn quantise_rows(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_inv
     let token = workgroup.y;
     if block < params.n_blocks {
         var quads = x_block(token * params.n_quads, block, params.n_quads).v;
-        // Of numbers without a sign the bits are in the same order.
         var bits = vec4<u32>(0u);
         for (var i = 0u; i < 8u; i++) { // unroll
             quads[i] = select(quads[i], vec4<f32>(0.0), 8u * block + i >= params.n_quads);
-            bits = max(bits, bitcast<vec4<u32>>(quads[i]) & vec4<u32>(0x7FFFFFFFu));
+            bits = max(bits, size_bits(quads[i]));
         }
-        let largest = bitcast<f32>(max(max(bits.x, bits.y), max(bits.z, bits.w)));
-        let scale = largest / 127.0;
-        let inverse = select(0.0, 1.0 / scale, scale > 0.0);
+        let scale = byte_scale(max(max(bits.x, bits.y), max(bits.z, bits.w)));
         var words: array<u32, 8>;
         var sums: array<vec4<i32>, 8>;
         for (var i = 0u; i < 8u; i++) { // unroll
-            // 1.5 * 2^23: numbers so large have no fraction, and the last bits of their sum are the integer.
-            let q = bitcast<vec4<i32>>(quads[i] * inverse + 12582912.0) - vec4<i32>(0x4B400000);
+            let q = to_bytes(quads[i], scale.y);
             words[i] = pack4xI8(q);
             sums[i] = q;
         }
         let low = sums[0] + sums[1] + sums[2] + sums[3];
         let high = sums[4] + sums[5] + sums[6] + sums[7];
         let about = vec4<f32>(
-            scale,
+            scale.x,
             f32(low.x + low.y + low.z + low.w),
             f32(high.x + high.y + high.z + high.w),
             0.0,

@@ -1,16 +1,8 @@
 // Plays `dots`: dot products of 4 rows of a weight of bytes with a block each of COLS tokens, in integers.
 // Sums are exact, so that their order is none.
-import package::byte_block::ByteBlock;
+import package::byte_operand::{Operand, operand};
 import package::config::COLS;
-import package::input::x_bytes;
 import package::weight::{Weights, bytes, scaled};
-
-alias Operand = ByteBlock;
-
-// Block `block` of the row that begins at quad `row`.
-fn operand(row: u32, block: u32, n_quads: u32) -> Operand {
-    return x_bytes(row, block);
-}
 
 fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec4<f32>, COLS> {
     var sums: array<vec4<f32>, COLS>;

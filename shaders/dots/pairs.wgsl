@@ -4,17 +4,9 @@
 // activations makes both products. A half holds 32,768 + a sum of products, which stays within 16 bits for
 // 16 quants of 4 bits (15 * 127 * 16 = 30,480) and 8 of 5 bits (31 * 127 * 8 = 31,496): so a block is summed
 // in SUMS parts of WORDS words of 8 quants each. Sums are exact, so that their order is none.
-import package::byte_block::ByteBlock;
+import package::byte_operand::{Operand, operand};
 import package::config::{COLS, SUMS, WORDS};
-import package::input::x_bytes;
 import package::weight::{Weights, pairs, scaled};
-
-alias Operand = ByteBlock;
-
-// Block `block` of the row that begins at quad `row`.
-fn operand(row: u32, block: u32, n_quads: u32) -> Operand {
-    return x_bytes(row, block);
-}
 
 fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec4<f32>, COLS> {
     var sums: array<vec4<f32>, COLS>;

@@ -36,7 +36,7 @@ pub struct Verify {
     /// How keys and values are stored.
     #[arg(long, value_enum, default_value = "f32")]
     kv: Store,
-    /// How the inputs of matrix products are stored.
+    /// How the inputs of matrix products are stored. Encoders have f32 or f16: q8_0 is f16 there.
     #[arg(long, value_enum, default_value = "f32")]
     activations: Store,
     #[command(flatten)]

@@ -42,6 +42,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("band"),
     wgsl!("block"),
     wgsl!("byte_block"),
+    wgsl!("byte_operand"),
     wgsl!("bytes"),
     wgsl!("dots/floats"),
     wgsl!("fade"),
@@ -52,6 +53,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("pcg3d"),
     wgsl!("row_softmax"),
     wgsl!("slot_sampling"),
+    wgsl!("to_bytes"),
     wgsl!("two_bits"),
 ];
 
