@@ -9,7 +9,7 @@
 // waits for, who do not wait for it. So no order of running and pausing changes what is computed.
 //
 // A thread that waits for one that gets no processor wastes what that one needs. So whoever waited in
-// vain is remembered, and the next dispatches wait for less, down to a sixteenth.
+// vain is remembered, and the next dispatches wait for less, down to a quarter.
 //
 // counters: units claimed and finished of each part, and the workgroups that have left. The last of
 // them leaves these at zero. Beside them, sixteenths of how often waiting is halved.
@@ -26,7 +26,7 @@ var<private> here: bool;
 
 fn begin(lane: u32) {
     let halvings = add_to(HALVINGS, 0u, lane) / 16u;
-    polls_left = max(POLLS >> min(halvings, 4u), 1u);
+    polls_left = max(POLLS >> min(halvings, 2u), 1u);
     here = true;
 }
 

@@ -76,3 +76,51 @@ fn a_layer_is_one_dispatch() {
     assert!(n <= n_layers + 7, "{n} dispatches of {n_layers} layers");
     assert_eq!(program.plan.steps.len(), n);
 }
+
+/// Each of the driver's threads that compute, as soon as it is known.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_have_processors_of_their_own() {
+    // In a process of its own: other tests' devices have threads, too.
+    const ALONE: &str = "AQUATINT_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let this = std::env::current_exe().expect("the test's program");
+        let mut test = Command::new(&this);
+        test.args(["--exact", "threads_have_processors_of_their_own", "--nocapture"]).env(ALONE, "1");
+        let output = test.output().expect("the test runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let gpu = common::gpu();
+    let n = std::thread::available_parallelism().expect("a number of processors").get();
+    if !gpu.caps().shared_process() || n != gpu.caps().threads as usize || n == 1 {
+        eprintln!("{} with {n} processors: threads stay where they are", gpu.adapter());
+        return;
+    }
+    // Of the driver's threads, the processors of those that have only one.
+    let own = || -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("a list of threads").flatten();
+        let status = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+        let driver = status.filter(|status| status.lines().any(|line| line == "Name:\taquatint-gpu"));
+        let allowed = driver.filter_map(|status| {
+            status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t").map(str::to_owned))
+        });
+        let mut own: Vec<String> = allowed.filter(|list| list.parse::<u32>().is_ok()).collect();
+        own.sort();
+        own
+    };
+    assert!(own().is_empty(), "before anything was computed: {:?}", own());
+    let model = common::model(&gpu, "models/llama_gqa");
+    // Long passes: of short ones, the thread that hands out work takes as much time as those that do it.
+    let mut engine = engine(&model, u32::MAX);
+    let ids: Vec<u32> = (1..=120).collect();
+    let start = std::time::Instant::now();
+    while own().is_empty() && start.elapsed().as_secs() < 30 {
+        engine.logits(&ids, 1).expect("logits");
+    }
+    let mut processors = own();
+    assert_eq!(processors.len(), n, "{processors:?}");
+    processors.dedup();
+    assert_eq!(processors.len(), n, "{processors:?}");
+}

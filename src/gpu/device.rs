@@ -9,6 +9,7 @@ use super::adapter::{self, AdapterChoice, AdapterSummary, Caps};
 use super::host::{Host, HostSpan};
 use super::pipeline::Pipeline;
 use super::tuning::Tuning;
+use super::workers::{THREAD_NAME, Workers};
 use crate::error::{Error, Result};
 
 /// How to open a device.
@@ -43,6 +44,7 @@ struct Shared {
     host: Mutex<Host>,
     tuning: Mutex<Option<Arc<Tuning>>>,
     cache_folder: Option<PathBuf>,
+    workers: Mutex<Workers>,
 }
 
 impl Gpu {
@@ -53,7 +55,7 @@ impl Gpu {
         let options = options.clone();
         // Compute threads of a software driver inherit the floating-point mode of the thread that
         // creates them; a thread of our own keeps the caller's mode as it is.
-        let thread = std::thread::Builder::new().name("aquatint-gpu".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
             flush_denormals();
             open(&options)
         });
@@ -155,6 +157,7 @@ impl Gpu {
         let start = Instant::now();
         let polled = self.shared.device.poll(how);
         self.note(HostSpan::Wait, start, 0);
+        lock(&self.shared.workers).settle();
         self.check()?;
         match polled {
             // Who waits for a time looks whether it was enough.
@@ -303,6 +306,12 @@ fn wrap(
         host: Mutex::default(),
         tuning: Mutex::default(),
         cache_folder: options.pipeline_cache.clone(),
+        // Only threads that were started here are known by their name.
+        workers: Mutex::new(Workers::new(if own.is_some() && caps.shared_process() {
+            caps.threads as usize
+        } else {
+            0
+        })),
     };
     Gpu { shared: Arc::new(shared), caps }
 }

@@ -14,6 +14,7 @@ mod plan;
 mod profile;
 mod tuning;
 mod uploader;
+mod workers;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Backend, Caps, Class, list_adapters};
 pub use buffer::{Buffer, Readback, Slice};
