@@ -26,7 +26,7 @@ var<private> here: bool;
 
 fn begin(lane: u32) {
     let halvings = add_to(HALVINGS, 0u, lane) / 16u;
-    polls_left = max(POLLS >> min(halvings, 2u), 1u);
+    polls_left = max(POLLS >> halvings, 1u);
     here = true;
 }
 
@@ -70,7 +70,7 @@ fn await_part(part: u32, n_units: u32, lane: u32) {
 fn leave(lane: u32) {
     let halvings = add_to(HALVINGS, 0u, lane);
     if lane == 0u {
-        atomicStore(&counters[16u * HALVINGS], select(min(halvings + 16u, 64u), max(halvings, 1u) - 1u, here));
+        atomicStore(&counters[16u * HALVINGS], select(min(halvings + 16u, 32u), max(halvings, 1u) - 1u, here));
     }
     let left = add_to(LEFT, 1u, lane) + 1u;
     if lane == 0u && left == THREADS {

@@ -55,7 +55,7 @@ const TOKENS_MAX: usize = 8;
 pub(super) fn choose(caps: &Caps, n_tokens: usize, p: &Attention) -> Option<Split> {
     let cluster = roles::cluster(caps);
     // On two cores of a software driver, one token of 3 kv heads took as long split as whole at 4096
-    // positions and longer at 1024.
+    // positions and longer at 1024; in one dispatch with the rest of its layer as long at 1024.
     if caps.software() || p.max_context <= SPAN || n_tokens > TOKENS_MAX {
         return None;
     }
