@@ -77,6 +77,20 @@ fn a_layer_is_one_dispatch() {
     assert_eq!(program.plan.steps.len(), n);
 }
 
+/// Or the kernels of answers that are written together would not be joined.
+#[test]
+fn answers_together_have_passes_of_few_tokens() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, "models/llama_gqa");
+    for n_slots in 1..=8 {
+        let options = EngineOptions { context: 64, n_slots, ..EngineOptions::default() };
+        let engine = Engine::new(model.clone(), options).expect("the engine fits");
+        let buckets = engine.buckets();
+        let least = buckets.iter().find(|&&bucket| bucket >= n_slots);
+        assert!(least.is_some_and(|&bucket| bucket < 4 * n_slots), "{n_slots} sequences: {buckets:?}");
+    }
+}
+
 /// Each of the driver's threads that compute, as soon as it is known.
 #[cfg(target_os = "linux")]
 #[test]

@@ -25,6 +25,7 @@ const PASS_GAIN_MIN: f64 = 1.005;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   aquatint tune
+  aquatint tune -b 8
   aquatint tune gemma3-270m --adapter 1
   aquatint tune --forget
 
@@ -37,6 +38,9 @@ pub struct Tune {
     /// Model by name or path, whose shapes are measured.
     #[arg(default_value = crate::store::DEFAULT)]
     model: String,
+    /// Sequences that will generate together: passes of as many tokens are measured, too.
+    #[arg(short = 'b', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    n_batch: u32,
     /// Forgets what was measured on this device, and measures nothing.
     #[arg(long)]
     forget: bool,
@@ -62,7 +66,7 @@ impl Tune {
             eprintln!("forgot {n} choices");
             return Ok(ExitCode::SUCCESS);
         }
-        let (engine, _) = common::engine(&self.model, &self.device, &self.engine)?;
+        let (engine, _) = common::engine_for(&self.model, &self.device, &self.engine, self.n_batch as usize)?;
         let gpu = engine.gpu().clone();
         let jobs = jobs(&engine);
         let bar = ProgressBar::with_draw_target(Some(jobs.len() as u64), ProgressDrawTarget::stderr());
@@ -180,7 +184,7 @@ fn jobs(engine: &Engine) -> Vec<(kernels::Product, usize)> {
     for n_tokens in engine.buckets() {
         for product in products(engine.model()) {
             // Outputs are one per sequence.
-            if !product.is_head || n_tokens == 1 {
+            if !product.is_head || n_tokens <= engine.options().n_slots {
                 jobs.push((product, n_tokens));
             }
         }

@@ -544,8 +544,11 @@ impl Engine {
     /// there only answers that are written together have passes of few tokens.
     fn small_buckets(&self) -> impl Iterator<Item = usize> + use<> {
         let (software, n_slots) = (self.model.gpu.caps().software(), self.options.n_slots);
-        let used = move |&bucket: &usize| !software || bucket / 2 < n_slots;
-        BUCKETS[usize::from(software)].into_iter().filter(used)
+        let buckets = BUCKETS[usize::from(software)];
+        // Those that no smaller one makes needless.
+        let smaller = [0].into_iter().chain(buckets);
+        let used = move |&(smaller, _): &(usize, usize)| !software || smaller < n_slots;
+        smaller.zip(buckets).filter(used).map(|(_, bucket)| bucket)
     }
 
     /// The smallest program that holds `n` tokens.

@@ -24,6 +24,7 @@ const EVERY: Duration = Duration::from_millis(20);
 /// A device that did not do much until then, or has other threads than expected, is left alone.
 const LOOKS: u32 = 500;
 /// What a thread must have computed to be told apart from those that only hand out work.
+#[cfg(any(target_os = "linux", test))]
 const BUSY: Duration = Duration::from_millis(20);
 
 impl Workers {
@@ -46,6 +47,7 @@ impl Workers {
 }
 
 /// Of threads with their computing times, the `n` that compute. None where that is not clear.
+#[cfg(any(target_os = "linux", test))]
 fn busiest(mut threads: Vec<(i32, Duration)>, n: usize) -> Option<Vec<i32>> {
     threads.sort_by_key(|&(id, time)| (std::cmp::Reverse(time), id));
     let least = threads.get(n.checked_sub(1)?)?.1;
