@@ -545,10 +545,9 @@ impl Engine {
     fn small_buckets(&self) -> impl Iterator<Item = usize> + use<> {
         let (software, n_slots) = (self.model.gpu.caps().software(), self.options.n_slots);
         let buckets = BUCKETS[usize::from(software)];
-        // Those that no smaller one makes needless.
-        let smaller = [0].into_iter().chain(buckets);
-        let used = move |&(smaller, _): &(usize, usize)| !software || smaller < n_slots;
-        smaller.zip(buckets).filter(used).map(|(_, bucket)| bucket)
+        // Sequences that fit a smaller pass need no larger one.
+        let used = move |i: &usize| !software || *i == 0 || buckets[i - 1] < n_slots;
+        (0..buckets.len()).filter(used).map(move |i| buckets[i])
     }
 
     /// The smallest program that holds `n` tokens.

@@ -52,7 +52,7 @@ fn busiest(mut threads: Vec<(i32, Duration)>, n: usize) -> Option<Vec<i32>> {
     threads.sort_by_key(|&(id, time)| (std::cmp::Reverse(time), id));
     let least = threads.get(n.checked_sub(1)?)?.1;
     let next = threads.get(n).map_or(Duration::ZERO, |thread| thread.1);
-    let clear = least >= BUSY && next <= least / 4;
+    let clear = least >= BUSY && next <= least / 2;
     clear.then(|| threads[..n].iter().map(|thread| thread.0).collect())
 }
 
