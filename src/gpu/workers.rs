@@ -1,9 +1,9 @@
 //! The threads of a software driver, each on a processor of its own.
 //!
-//! Such a driver wakes all of its threads for each dispatch. Linux likes to put a thread that wakes on the
-//! processor where it last ran, and looks at how threads lie on processors only every few milliseconds, which
-//! is as long as several dispatches take. So two threads of a dispatch often share a processor while
-//! another has nothing to do, and what one of them waits for is what the other cannot do meanwhile.
+//! Such a driver wakes all of its threads for each dispatch. Two of them were often seen to take turns on one
+//! processor while another had nothing to do, probably because Linux puts a thread that wakes where it last
+//! ran, and looks for idle processors less often than dispatches begin. What one of the two waits for is then
+//! what the other cannot do meanwhile.
 
 use std::time::{Duration, Instant};
 
