@@ -10,10 +10,10 @@
 import package::block::Block;
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum4};
 import package::config::{CLUSTERS, WG_SIZE};
-import package::dots::floats::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{load_weights, prepare};
+import package::rows::four::products;
+import package::weight::prepare;
 
 struct Params {
     n_quads: u32,
@@ -42,7 +42,7 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     for (var block = index; block < params.n_blocks; block += 8u) {
         var x: array<Block, 1>;
         x[0] = prepare(x_block(token * params.n_quads, block, params.n_quads));
-        sum += dots(load_weights(at, block, params.n_blocks), &x)[0];
+        sum += products(at, 0u, block, params.n_blocks, &x)[0];
     }
     sum = cluster_sum4(sum, lane);
     if index == 0u && group < params.n_groups && wanted < params.n_chunk_groups {

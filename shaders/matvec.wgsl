@@ -11,12 +11,12 @@
 // lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
 import package::after::after;
 import package::cluster::{Lane, lane_of, cluster_of};
-import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, TAIL, TAIL_GROUPS, VALUES_4, WG_SIZE};
-import package::dots::{Operand, dots, operand};
+import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_GROUPS, TOTALS, WG_SIZE};
+import package::dots::{Operand, operand};
 import package::epilogue::finish;
-import package::kept_sums::no_sums;
-import package::sums::{add_products, totals};
-import package::weight::load_weights;
+import package::kept_sums::{next_part, no_sums};
+import package::rows::products;
+import package::sums::{add_products, place, totals};
 
 struct Params {
     n_tokens: u32,
@@ -55,27 +55,29 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         }
         let own = select(0u, index / max(TAIL, 1u) * TAIL_GROUPS, is_tail);
         let n_own = select(min(GROUPS, params.n_groups), TAIL_GROUPS, is_tail);
-        for (var j = 0u; j < n_own; j++) {
-            let group = first + min(own + j, GROUPS - 1u);
-            let w = load_weights(min(group, params.n_groups - 1u), at, params.n_blocks);
-            var products = dots(w, &inputs);
-            let mine = select(GROUPS, own + j, block < params.n_blocks);
-            let last = select(j + 1u, GROUPS, is_tail);
-            add_products(&sums, &products, mine, j, last, TAIL_GROUPS, lane);
+        for (var part = 0u; part < PARTS; part++) {
+            for (var j = 0u; j < n_own; j++) {
+                let group = min(first + min(own + j, GROUPS - 1u), params.n_groups - 1u);
+                var made = products(group, part, at, params.n_blocks, &inputs);
+                let mine = select(GROUPS, own + j, block < params.n_blocks);
+                let last = select(j + 1u, GROUPS, is_tail);
+                add_products(&sums, &made, mine, j, last, TAIL_GROUPS, lane);
+            }
+            next_part(&sums);
         }
     }
     let results = totals(&sums, lane);
-    for (var i = 0u; i < VALUES_4; i++) { // unroll
-        let value = 8u * i + index;
-        let group = first + value % GROUPS;
-        let token = first_token + value / GROUPS;
-        if value < GROUPS * COLS && group < params.n_groups && token < params.n_tokens {
-            let at = params.first_group + group;
+    for (var i = 0u; i < TOTALS; i++) { // unroll
+        let at = place(i, lane);
+        let group = first + at.x;
+        let token = first_token + at.y;
+        if at.y < COLS && group < params.n_groups && token < params.n_tokens {
+            let row = params.first_group + group;
             var sum = results[i];
             if HAS_BIAS {
-                sum += bias[at];
+                sum += bias[row];
             }
-            finish(token * params.y_pitch + at, sum);
+            finish(token * params.y_pitch + row, sum);
         }
     }
     after(lane);

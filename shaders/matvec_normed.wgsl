@@ -11,10 +11,10 @@
 import package::block::{Block, block_of};
 import package::cluster::{Lane, lane_of, cluster_of, cluster_sum, cluster_sum4};
 import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, WG_SIZE};
-import package::dots::floats::dots;
 import package::epilogue::finish;
 import package::input::x_block;
-import package::weight::{load_weights, prepare};
+import package::rows::four::products;
+import package::weight::prepare;
 
 struct Params {
     n_tokens: u32,
@@ -72,10 +72,10 @@ fn matvec_normed(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
         }
         for (var g = 0u; g < GROUPS; g++) { // unroll
             // Past the last group the work is repeated and not stored: lanes stay together.
-            let w = load_weights(min(first + g, params.n_groups - 1u), block, params.n_blocks);
-            let products = dots(w, &inputs);
+            let group = min(first + g, params.n_groups - 1u);
+            let made = products(group, 0u, block, params.n_blocks, &inputs);
             for (var c = 0u; c < COLS; c++) { // unroll
-                sums[c * GROUPS + g] += products[c];
+                sums[c * GROUPS + g] += made[c];
             }
         }
     }

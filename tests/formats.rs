@@ -350,9 +350,10 @@ fn linked(format: &Format) -> String {
         @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             var x: Block;
             x.v[0] = y[id.x];
-            let w = load_weights(id.x, id.y, id.z);
-            let low = quad(w, id.y, id.z) * prepare(x).v[0];
-            y[id.x] = scaled(w, low, y[id.y], x.sum_low, x.sum_high) + weight4(id.x, id.y, id.z);
+            let w = load_weights(id.x, id.y & 1u, id.y, id.z);
+            let low = quad(w, id.y & 1u, id.z) * prepare(x).v[0];
+            let both = scaled(w, low.xy, y[id.y].xy, x.sum_low, x.sum_high);
+            y[id.x] = vec4<f32>(both, low.zw) + weight4(id.x, id.y, id.z);
         }"
 }
 

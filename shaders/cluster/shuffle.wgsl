@@ -40,6 +40,19 @@ fn cluster_pair4(a: vec4<f32>, b: vec4<f32>, mask: u32, lane: Lane) -> vec4<f32>
     return select(a, b, is_b) + subgroupShuffleXor(select(b, a, is_b), mask);
 }
 
+fn cluster_pair2(a: vec2<f32>, b: vec2<f32>, mask: u32, lane: Lane) -> vec2<f32> {
+    let is_b = (lane_of(lane) & mask) != 0u;
+    return select(a, b, is_b) + subgroupShuffleXor(select(b, a, is_b), mask);
+}
+
+// Transposes two values of two lanes: the b of lanes without the bit `mask` and the a of the lanes across
+// the bit change places. All lanes must call it.
+fn cluster_swap4(a: vec4<f32>, b: vec4<f32>, mask: u32, lane: Lane) -> array<vec4<f32>, 2> {
+    let is_b = (lane_of(lane) & mask) != 0u;
+    let other = subgroupShuffleXor(select(b, a, is_b), mask);
+    return array<vec4<f32>, 2>(select(a, other, is_b), select(other, b, is_b));
+}
+
 fn cluster_max(value: f32, lane: Lane) -> f32 {
     var largest = value;
     largest = max(largest, subgroupShuffleXor(largest, 1u));

@@ -1,4 +1,4 @@
-// Plays `dots`: dot products of 4 rows of a weight with a block each of COLS tokens, in f32.
+// Plays `dots`: dot products of 2 rows of a weight with a block each of COLS tokens, in f32.
 //
 // The activations stay in memory and a weight in a register while all tokens are multiplied by it;
 // each sum runs over its elements in their order, whatever COLS is.
@@ -14,10 +14,10 @@ fn operand(row: u32, block: u32, n_quads: u32) -> Operand {
     return prepare(x_block(row, block, n_quads));
 }
 
-fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec4<f32>, COLS> {
-    var low: array<vec4<f32>, COLS>;
-    var high: array<vec4<f32>, COLS>;
-    for (var r = 0u; r < 4u; r++) { // unroll
+fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec2<f32>, COLS> {
+    var low: array<vec2<f32>, COLS>;
+    var high: array<vec2<f32>, COLS>;
+    for (var r = 0u; r < 2u; r++) { // unroll
         for (var i = 0u; i < 4u; i++) { // unroll
             let q = quad(w, r, i);
             for (var c = 0u; c < COLS; c++) { // unroll
@@ -37,7 +37,7 @@ fn dots(w: Weights, x: ptr<function, array<Operand, COLS>>) -> array<vec4<f32>, 
             }
         }
     }
-    var sums: array<vec4<f32>, COLS>;
+    var sums: array<vec2<f32>, COLS>;
     for (var c = 0u; c < COLS; c++) { // unroll
         sums[c] = scaled(w, low[c], high[c], x[c].sum_low, x[c].sum_high);
     }

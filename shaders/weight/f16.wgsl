@@ -12,18 +12,18 @@ fn half_pairs(low: u32, high: u32) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(low), unpack2x16float(high));
 }
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
     // Part p of row r at 4 r + p.
-    parts: array<vec4<u32>, 16>,
+    parts: array<vec4<u32>, 8>,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 4u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    var parts: array<vec4<u32>, 16>;
-    for (var p = 0u; p < 16u; p++) { // unroll
+    let at = tile_first(group, block, n_blocks, 4u) + 8u * pair * width;
+    var parts: array<vec4<u32>, 8>;
+    for (var p = 0u; p < 8u; p++) { // unroll
         parts[p] = weight_quants[at + p * width];
     }
     return Weights(parts);
@@ -41,9 +41,9 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return half_pairs(part[word], part[word + 1u]);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
     return low + high;
 }
 

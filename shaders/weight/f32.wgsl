@@ -8,18 +8,18 @@ import package::band::{tile_first, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
     // Part p of row r at 8 r + p.
-    parts: array<vec4<u32>, 32>,
+    parts: array<vec4<u32>, 16>,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 8u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    var parts: array<vec4<u32>, 32>;
-    for (var p = 0u; p < 32u; p++) { // unroll
+    let at = tile_first(group, block, n_blocks, 8u) + 16u * pair * width;
+    var parts: array<vec4<u32>, 16>;
+    for (var p = 0u; p < 16u; p++) { // unroll
         parts[p] = weight_quants[at + p * width];
     }
     return Weights(parts);
@@ -35,9 +35,9 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(w.parts[8u * r + i]);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
     return low + high;
 }
 

@@ -5,10 +5,11 @@
 //
 // Source: `ggml-common.h` of https://github.com/ggml-org/ggml, block_iq4_nl and kvalues_iq4nl.
 import package::block::Block;
-import package::halves::{four_halves, one_half};
+import package::halves::one_half;
 import package::levels::levels_of;
 import package::nibbles::{nibble_quad, nibbles_of};
 import package::band::{block_unit, tile_first, tile_unit, tile_width};
+import package::pair::pair_word;
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
@@ -16,25 +17,20 @@ import package::band::{block_unit, tile_first, tile_unit, tile_width};
 // -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113 as signed bytes.
 const WEIGHT_LEVELS = vec4<u32>(0xBFAD9881u, 0xF6EADDCFu, 0x26190D01u, 0x71594535u);
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
-    rows: array<vec4<u32>, 4>,
-    scales: vec2<u32>,
+    rows: array<vec4<u32>, 2>,
+    scales: u32,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 1u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
+    let at = tile_first(group, block, n_blocks, 1u) + 2u * pair * width;
     let scales_at = block_unit(group, block, n_blocks);
     return Weights(
-        array<vec4<u32>, 4>(
-            weight_quants[at],
-            weight_quants[at + width],
-            weight_quants[at + 2u * width],
-            weight_quants[at + 3u * width],
-        ),
-        weight_scales[scales_at],
+        array<vec4<u32>, 2>(weight_quants[at], weight_quants[at + width]),
+        pair_word(weight_scales[scales_at], pair),
     );
 }
 
@@ -48,10 +44,10 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return levels_of(nibbles_of(w.rows[r], i), WEIGHT_LEVELS);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
-    return four_halves(w.scales) * (low + high);
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
+    return unpack2x16float(w.scales) * (low + high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

@@ -25,25 +25,20 @@ fn powers_of_two(exponents: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(select(normal, subnormal, e < vec4<u32>(2u)));
 }
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
-    rows: array<vec4<u32>, 4>,
+    rows: array<vec4<u32>, 2>,
     exponents: u32,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 1u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
+    let at = tile_first(group, block, n_blocks, 1u) + 2u * pair * width;
     let scales_at = block_unit(group, block, n_blocks);
     return Weights(
-        array<vec4<u32>, 4>(
-            weight_quants[at],
-            weight_quants[at + width],
-            weight_quants[at + 2u * width],
-            weight_quants[at + 3u * width],
-        ),
-        weight_exponents[scales_at],
+        array<vec4<u32>, 2>(weight_quants[at], weight_quants[at + width]),
+        weight_exponents[scales_at] >> (16u * pair),
     );
 }
 
@@ -57,10 +52,10 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return levels_of(nibbles_of(w.rows[r], i), WEIGHT_LEVELS);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
-    return powers_of_two(w.exponents) * (low + high);
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
+    return powers_of_two(w.exponents).xy * (low + high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

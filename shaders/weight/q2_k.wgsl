@@ -11,27 +11,31 @@ import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::two_bits::two_bit_quad;
 import package::band::{block_unit, super_unit};
+import package::pair::{pair_bytes, pair_words};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(2) var<storage, read> weight_super_scales: array<vec4<u32>>;
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
     // Of elements 0..16 and 16..32.
-    quants: array<vec4<u32>, 2>,
+    quants: array<vec2<u32>, 2>,
     scales: vec2<u32>,
-    super_scales: vec4<u32>,
+    super_scales: vec2<u32>,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        array<vec4<u32>, 2>(weight_quants[2u * scales_at], weight_quants[2u * scales_at + 1u]),
-        weight_scales[scales_at],
-        weight_super_scales[super_at],
+        array<vec2<u32>, 2>(
+            pair_words(weight_quants[2u * scales_at], pair),
+            pair_words(weight_quants[2u * scales_at + 1u], pair),
+        ),
+        pair_bytes(weight_scales[scales_at], pair),
+        pair_words(weight_super_scales[super_at], pair),
     );
 }
 
@@ -45,13 +49,13 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i));
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
     let scales = w.scales & vec2<u32>(0x0F0F0F0Fu);
     let mins = (w.scales >> vec2<u32>(4u)) & vec2<u32>(0x0F0F0F0Fu);
-    return low_halves(w.super_scales) * (bytes_unsigned(scales.x) * low + bytes_unsigned(scales.y) * high)
-        - high_halves(w.super_scales) * (bytes_unsigned(mins.x) * x_low + bytes_unsigned(mins.y) * x_high);
+    return low_halves(w.super_scales) * (bytes_unsigned(scales.x).xy * low + bytes_unsigned(scales.y).xy * high)
+        - high_halves(w.super_scales) * (bytes_unsigned(mins.x).xy * x_low + bytes_unsigned(mins.y).xy * x_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

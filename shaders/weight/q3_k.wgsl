@@ -8,34 +8,38 @@
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q3_K.
 import package::block::Block;
 import package::bytes::{bytes_in_place, bytes_signed, bytes_unsigned, scaled_for_bytes};
-import package::halves::{four_halves, one_half};
+import package::halves::one_half;
 import package::nibbles::{bit_quad, fifth_bits};
 import package::two_bits::two_bit_quad;
 import package::band::{block_unit, super_unit};
+import package::pair::{pair_bytes, pair_word, pair_words};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_high_bits: array<vec4<u32>>;
 @group(1) @binding(2) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(3) var<storage, read> weight_super_scales: array<vec2<u32>>;
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
     // Of elements 0..16 and 16..32.
-    quants: array<vec4<u32>, 2>,
-    high: vec4<u32>,
+    quants: array<vec2<u32>, 2>,
+    high: vec2<u32>,
     scales: vec2<u32>,
-    super_scales: vec2<u32>,
+    super_scales: u32,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        array<vec4<u32>, 2>(weight_quants[2u * scales_at], weight_quants[2u * scales_at + 1u]),
-        weight_high_bits[scales_at],
-        weight_scales[scales_at],
-        weight_super_scales[super_at],
+        array<vec2<u32>, 2>(
+            pair_words(weight_quants[2u * scales_at], pair),
+            pair_words(weight_quants[2u * scales_at + 1u], pair),
+        ),
+        pair_words(weight_high_bits[scales_at], pair),
+        pair_bytes(weight_scales[scales_at], pair),
+        pair_word(weight_super_scales[super_at], pair),
     );
 }
 
@@ -50,11 +54,11 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(two_bit_quad(w.quants[i >> 2u][r], i) | (fifth_bits(w.high[r], i) >> 2u));
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
-    return four_halves(w.super_scales)
-        * (bytes_signed(w.scales.x) * (low - 4.0 * x_low) + bytes_signed(w.scales.y) * (high - 4.0 * x_high));
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
+    return unpack2x16float(w.super_scales)
+        * (bytes_signed(w.scales.x).xy * (low - 4.0 * x_low) + bytes_signed(w.scales.y).xy * (high - 4.0 * x_high));
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

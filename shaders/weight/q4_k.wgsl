@@ -10,33 +10,29 @@ import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{nibble_pairs, nibble_quad, nibbles_of};
 import package::band::{block_unit, super_unit, tile_first, tile_unit, tile_width};
+import package::pair::{pair_bytes, pair_words};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 @group(1) @binding(2) var<storage, read> weight_super_scales: array<vec4<u32>>;
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
-    rows: array<vec4<u32>, 4>,
+    rows: array<vec4<u32>, 2>,
     scales: vec2<u32>,
-    super_scales: vec4<u32>,
+    super_scales: vec2<u32>,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 1u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
+    let at = tile_first(group, block, n_blocks, 1u) + 2u * pair * width;
     let scales_at = block_unit(group, block, n_blocks);
     let super_at = super_unit(group, block, n_blocks);
     return Weights(
-        array<vec4<u32>, 4>(
-            weight_quants[at],
-            weight_quants[at + width],
-            weight_quants[at + 2u * width],
-            weight_quants[at + 3u * width],
-        ),
-        weight_scales[scales_at],
-        weight_super_scales[super_at],
+        array<vec4<u32>, 2>(weight_quants[at], weight_quants[at + width]),
+        pair_bytes(weight_scales[scales_at], pair),
+        pair_words(weight_super_scales[super_at], pair),
     );
 }
 
@@ -50,16 +46,16 @@ fn quad(w: Weights, r: u32, i: u32) -> vec4<f32> {
     return bytes_in_place(nibbles_of(w.rows[r], i));
 }
 
-// Elements of word j of rows 2 p and 2 p + 1, as `nibble_pairs` gives them.
-fn pairs(w: Weights, p: u32, j: u32) -> array<u32, 8> {
-    return nibble_pairs(w.rows[2u * p][j], w.rows[2u * p + 1u][j]);
+// Elements of word j of both rows, as `nibble_pairs` gives them.
+fn pairs(w: Weights, j: u32) -> array<u32, 8> {
+    return nibble_pairs(w.rows[0][j], w.rows[1][j]);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
-    return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x)) * (low + high)
-        - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y)) * (x_low + x_high);
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
+    return (low_halves(w.super_scales) * bytes_unsigned(w.scales.x).xy) * (low + high)
+        - (high_halves(w.super_scales) * bytes_unsigned(w.scales.y).xy) * (x_low + x_high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

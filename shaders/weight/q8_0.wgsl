@@ -6,28 +6,29 @@
 // Source: `ggml-quants.h` of https://github.com/ggml-org/ggml, block_q8_0.
 import package::block::Block;
 import package::bytes::bytes_signed;
-import package::halves::{four_halves, one_half};
+import package::halves::one_half;
 import package::band::{block_unit, tile_first, tile_unit, tile_width};
+import package::pair::pair_word;
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weight_scales: array<vec2<u32>>;
 
-// What a lane needs of 4 rows and one block.
+// What a lane needs of 2 rows and one block.
 struct Weights {
     // Part p of row r at 2 r + p.
-    parts: array<vec4<u32>, 8>,
-    scales: vec2<u32>,
+    parts: array<vec4<u32>, 4>,
+    scales: u32,
 }
 
-// Blocks `block` of the 4 rows of `group`.
-fn load_weights(group: u32, block: u32, n_blocks: u32) -> Weights {
-    let at = tile_first(group, block, n_blocks, 2u);
+// Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
+fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    var parts: array<vec4<u32>, 8>;
-    for (var p = 0u; p < 8u; p++) { // unroll
+    let at = tile_first(group, block, n_blocks, 2u) + 4u * pair * width;
+    var parts: array<vec4<u32>, 4>;
+    for (var p = 0u; p < 4u; p++) { // unroll
         parts[p] = weight_quants[at + p * width];
     }
-    return Weights(parts, weight_scales[block_unit(group, block, n_blocks)]);
+    return Weights(parts, pair_word(weight_scales[block_unit(group, block, n_blocks)], pair));
 }
 
 // The activations as `quad` takes them.
@@ -45,10 +46,10 @@ fn bytes(w: Weights, r: u32, i: u32) -> vec4<i32> {
     return unpack4xI8(w.parts[2u * r + (i >> 2u)][i & 3u]);
 }
 
-// Dot products of 4 rows with 32 activations, from those of `quad` and the sums of the activations, each of
+// Dot products of 2 rows with 32 activations, from those of `quad` and the sums of the activations, each of
 // elements 0..16 and 16..32.
-fn scaled(w: Weights, low: vec4<f32>, high: vec4<f32>, x_low: f32, x_high: f32) -> vec4<f32> {
-    return four_halves(w.scales) * (low + high);
+fn scaled(w: Weights, low: vec2<f32>, high: vec2<f32>, x_low: f32, x_high: f32) -> vec2<f32> {
+    return unpack2x16float(w.scales) * (low + high);
 }
 
 // Weights 4 * quad .. 4 * quad + 4 of `row`.

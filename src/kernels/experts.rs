@@ -1,7 +1,7 @@
 //! The feed-forward networks of chosen experts. The maths is in `shaders/expert_up.wgsl` and
 //! `shaders/expert_down.wgsl`.
 
-use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
+use super::roles::{self, ACTIVATION, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, WEIGHT};
 use super::route::Routes;
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
@@ -11,7 +11,7 @@ use crate::tensor::format;
 pub static EXPERT_UP: Kernel = Kernel {
     name: "expert_up",
     wgsl: wgsl!("expert_up"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
+    roles: &[&WEIGHT, &DOTS, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
     params: Expert::LAYOUT,
     twin: twin_up,
     cases: cases_up,
@@ -20,7 +20,7 @@ pub static EXPERT_UP: Kernel = Kernel {
 pub static EXPERT_DOWN: Kernel = Kernel {
     name: "expert_down",
     wgsl: wgsl!("expert_down"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE],
+    roles: &[&WEIGHT, &DOTS, &INPUT, &CLUSTER, &EPILOGUE],
     params: Expert::LAYOUT,
     twin: twin_down,
     cases: cases_down,
@@ -92,6 +92,7 @@ pub fn expert_up(
         let launch = g
             .launch(&EXPERT_UP)
             .weight(&weight.name, weight.format, chunk)
+            .role(&DOTS, "floats")
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, cluster)
             .role(&EPILOGUE, if gated { "gated" } else { "activate" })
@@ -142,6 +143,7 @@ pub fn expert_down(
         };
         g.launch(&EXPERT_DOWN)
             .weight(&weight.name, weight.format, chunk)
+            .role(&DOTS, "floats")
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, cluster)
             .role(&EPILOGUE, "residual")

@@ -8,7 +8,9 @@ use super::matmul_coop;
 use super::matmul_i8;
 use super::quantise_rows::quantise_rows;
 use super::rms_norm::normed_row;
-use super::roles::{self, ACTIVATION, AFTER, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, SUMS, WEIGHT};
+use super::roles::{
+    self, ACTIVATION, AFTER, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, ROWS, SUMS, WEIGHT,
+};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
@@ -20,7 +22,7 @@ use crate::tensor::{FORMATS, format};
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
     wgsl: wgsl!("matvec"),
-    roles: &[&WEIGHT, &DOTS, &INPUT, &CLUSTER, &SUMS, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
+    roles: &[&WEIGHT, &DOTS, &ROWS, &INPUT, &CLUSTER, &SUMS, &EPILOGUE, &ACTIVATION, &REAL, &AFTER],
     params: Matvec::LAYOUT,
     twin,
     cases,
@@ -284,6 +286,12 @@ pub(super) fn record(
     let out = output(g, x, weight, bias, epilogue, shape.groups.is_multiple_of(4))?;
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
+    // Lanes that are one vector exchange values for less than it costs to keep many.
+    let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
+    let parts = if at_once && shape.cols > 1 { 2 } else { 1 };
+    // Tokens in a lane's vectors of the same groups.
+    let half = (shape.cols / 2).max(1);
+    let kept = if at_once { shape.groups / 4 * half } else { values };
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
@@ -291,8 +299,6 @@ pub(super) fn record(
             rest @ (1 | 2 | 4) if g.caps().software() => rest as u32,
             _ => 0,
         };
-        // Lanes that are one vector exchange values for less than it costs to keep many.
-        let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
         let (dots, sums) = match x.dtype {
             Dtype::Q8Sums => inputs::byte_dots(weight.format),
             _ => ("floats", 1),
@@ -301,6 +307,7 @@ pub(super) fn record(
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
             .role(&DOTS, dots)
+            .role(&ROWS, if parts == 2 { "two" } else { "four" })
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .role(&SUMS, if at_once { "at_once" } else { "at_end" })
@@ -313,11 +320,16 @@ pub(super) fn record(
             .config("HAS_BIAS", bias.is_some())
             .config("SUMS", sums)
             .config("WORDS", 4 / sums)
-            .config("KEPT", if at_once { (values / 8).max(1) } else { values })
+            .config("PARTS", parts)
+            .config("HALF", half)
+            .config("HALF_1", (half / 2).max(1))
+            .config("SWAPS_1", if half > 1 { kept / 2 } else { 0 })
+            .config("SWAPS_2", if half > 2 { kept / 2 } else { 0 })
+            .config("KEPT", kept)
+            .config("TOTALS", if at_once { kept } else { (values / 8).max(1) })
             .config("VALUES", values)
             .config("VALUES_1", (values / 2).max(1))
             .config("VALUES_2", (values / 4).max(1))
-            .config("VALUES_4", (values / 8).max(1))
             .config("WG_SIZE", 8 * shape.clusters)
             .config("X_IS_BLOCKS", x.n_columns.is_multiple_of(32))
             .params(&out.params(x, chunk))
@@ -328,7 +340,7 @@ pub(super) fn record(
         let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
         if shape.cluster == "shuffle" {
             let steps = chunk.n_blocks.div_ceil(8) + 1;
-            let groups = shape.groups as usize;
+            let groups = (parts * shape.groups) as usize;
             let clusters = columns as usize * x.n_rows().div_ceil(shape.cols as usize);
             launch = launch.rounds(x.n_rows(), clusters * (steps * (1 + 2 * groups) + 2 * groups));
         }

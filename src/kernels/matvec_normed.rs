@@ -2,7 +2,7 @@
 
 use super::matvec::{self, Epilogue, Kind, Matvec, linear, norm_after, product_case};
 use super::rms_norm::rms_norm;
-use super::roles::{self, ACTIVATION, Activation, CLUSTER, EPILOGUE, INPUT, REAL, WEIGHT};
+use super::roles::{self, ACTIVATION, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, WEIGHT};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent};
 use crate::graph::{Call, Case, Dtype, Graph, Kernel, PackedWeight, Rows, Tensor, params, wgsl};
@@ -11,7 +11,7 @@ use crate::tensor::{FORMATS, format};
 pub static MATVEC_NORMED: Kernel = Kernel {
     name: "matvec_normed",
     wgsl: wgsl!("matvec_normed"),
-    roles: &[&WEIGHT, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
+    roles: &[&WEIGHT, &DOTS, &INPUT, &CLUSTER, &EPILOGUE, &ACTIVATION, &REAL],
     params: Normed::LAYOUT,
     twin,
     cases,
@@ -122,6 +122,7 @@ fn record(
         let launch = g
             .launch(&MATVEC_NORMED)
             .weight(&weight.name, weight.format, chunk)
+            .role(&DOTS, "floats")
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .config("CLUSTERS", shape.clusters)

@@ -78,12 +78,13 @@ const UNSUPPORTED: [(u32, &str); 27] = [
 ];
 
 /// The files that the `weight` role's files import, as (path, text).
-pub const SHARED_WGSL: [(&str, &str); 7] = [
+pub const SHARED_WGSL: [(&str, &str); 8] = [
     ("shaders/block.wgsl", include_str!("../../../shaders/block.wgsl")),
     ("shaders/bytes.wgsl", include_str!("../../../shaders/bytes.wgsl")),
     ("shaders/halves.wgsl", include_str!("../../../shaders/halves.wgsl")),
     ("shaders/levels.wgsl", include_str!("../../../shaders/levels.wgsl")),
     ("shaders/nibbles.wgsl", include_str!("../../../shaders/nibbles.wgsl")),
+    ("shaders/pair.wgsl", include_str!("../../../shaders/pair.wgsl")),
     ("shaders/band.wgsl", include_str!("../../../shaders/band.wgsl")),
     ("shaders/two_bits.wgsl", include_str!("../../../shaders/two_bits.wgsl")),
 ];
