@@ -142,7 +142,7 @@ struct Flight {
 
 /// Tokens that passes are recorded for, beside the most that there can be: on GPUs and on software
 /// devices, whose products take up to 8 tokens at once.
-const BUCKETS: [[usize; 3]; 2] = [[1, 4, 16], [1, 4, 8]];
+const BUCKETS: [&[usize]; 2] = [&[1, 4, 16], &[1, 2, 4, 8]];
 
 /// Passes submitted ahead.
 const DEPTH: usize = 2;

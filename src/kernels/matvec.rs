@@ -121,7 +121,7 @@ pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
         // From 4 groups on lanes are added up at once, in one order.
         (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
-        (true, _) => &[(4, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1)],
+        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
@@ -161,10 +161,11 @@ impl Epilogue {
 fn choose(caps: &Caps, n_tokens: usize) -> Shape {
     let cluster = roles::cluster(caps);
     match (caps.software(), n_tokens) {
-        // Loads cost most there: many rows share each activation, few tokens each weight. One token
-        // reads weights as they lie, in bands of 4 groups.
+        // Loads cost most there: many rows share each activation, few tokens each weight. One or two
+        // tokens read weights as they lie, in bands of 4 groups.
         (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, 2..=4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
+        (true, 2) => Shape { groups: 4, cols: 2, clusters: 1, cluster },
+        (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
         (true, _) => Shape { groups: 8, cols: 8, clusters: 1, cluster },
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
@@ -288,7 +289,8 @@ pub(super) fn record(
     let values = shape.groups * shape.cols;
     // Lanes that are one vector exchange values for less than it costs to keep many.
     let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
-    let parts = if at_once && shape.cols > 1 { 2 } else { 1 };
+    // A loop of 4 rows is twice the code of one of 2, which matters from 8 tokens on.
+    let parts = if at_once && shape.cols > 4 { 2 } else { 1 };
     // Tokens in a lane's vectors of the same groups.
     let half = (shape.cols / 2).max(1);
     let kept = if at_once { shape.groups / 4 * half } else { values };
