@@ -99,7 +99,7 @@ pub fn linear(
 
 /// The shape that was measured to be fastest on this device, else that of the table; none that failed.
 fn pick(g: &Graph, x: Tensor, weight: &PackedWeight, epilogue: &Epilogue) -> Shape {
-    let shapes = candidates(g.caps(), x.n_rows());
+    let shapes = candidates(g.caps(), weight.n_rows, x.n_rows());
     let tuning = g.tuning();
     let usable = |shape: &&Shape| !tuning.has_failed(&shape.variant(weight.format));
     let tuned = tuning.choice(&key(weight, epilogue.role(), x.dtype, x.n_rows()));
@@ -114,14 +114,14 @@ pub(super) fn key(weight: &PackedWeight, role: &str, dtype: Dtype, n_tokens: usi
     format!("matvec {} {n_rows}x{n_columns} x {n_tokens} {role} {}", format.name, roles::real_name(dtype))
 }
 
-/// The shapes worth measuring for a number of tokens, the table's first. All sum in the same order: what
-/// varies is how many rows and tokens share a cluster, never how a row is cut.
-pub(super) fn candidates(caps: &Caps, n_tokens: usize) -> Vec<Shape> {
-    let table = choose(caps, n_tokens);
+/// The shapes worth measuring for a number of rows and tokens, the table's first. All sum in the same order:
+/// what varies is how many rows and tokens share a cluster, never how a row is cut.
+pub(super) fn candidates(caps: &Caps, n_rows: usize, n_tokens: usize) -> Vec<Shape> {
+    let table = choose(caps, n_rows, n_tokens);
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
         // From 4 groups on lanes are added up at once, in one order.
         (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
-        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1)],
+        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
@@ -157,16 +157,18 @@ impl Epilogue {
     }
 }
 
-/// The table of shapes by kind of device and number of tokens.
-fn choose(caps: &Caps, n_tokens: usize) -> Shape {
+/// The table of shapes by kind of device and numbers of rows and tokens.
+fn choose(caps: &Caps, n_rows: usize, n_tokens: usize) -> Shape {
     let cluster = roles::cluster(caps);
+    // Clusters of 64 rows serve most with each input, where each thread has enough of them.
+    let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
     match (caps.software(), n_tokens) {
         // Loads cost most there: many rows share each activation, few tokens each weight. One or two
         // tokens read weights as they lie, in bands of 4 groups.
         (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
         (true, 2) => Shape { groups: 4, cols: 2, clusters: 1, cluster },
         (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
-        (true, _) => Shape { groups: 8, cols: 8, clusters: 1, cluster },
+        (true, _) => Shape { groups: if many { 16 } else { 8 }, cols: 8, clusters: 1, cluster },
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
         (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
@@ -517,7 +519,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
     }
     // Sums over the last 1 to 4 blocks of a row, several clusters, the last not full.
     for n_blocks in 9..=12 {
-        for (n_tokens, cols, groups) in [(1, 1, 4), (3, 2, 4), (3, 4, 8), (9, 8, 8)] {
+        for (n_tokens, cols, groups) in [(1, 1, 4), (3, 2, 4), (3, 4, 8), (9, 8, 8), (9, 8, 16)] {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
             cases.push(case(q8, n_tokens, 84, 32 * n_blocks, Dtype::F16, Kind::Store, shape, false));
         }

@@ -72,7 +72,7 @@ pub fn load_tuning(gpu: &Gpu) {
 pub fn tune(gpu: &Gpu, product: &Product, n_tokens: usize, dtype: Dtype) -> Result<Option<Tuned>> {
     let weight = &product.weights[0];
     let format = weight.format;
-    let shapes = matvec::candidates(gpu.caps(), n_tokens);
+    let shapes = matvec::candidates(gpu.caps(), weight.n_rows, n_tokens);
     let mut g = Graph::on(gpu);
     let real = real_dtype(&mut g, dtype);
     let input = input_dtype(&g, real, &[format]);
@@ -193,7 +193,8 @@ fn check_shape(
 pub fn check_shapes(gpu: &Gpu) -> Result<(usize, Vec<(String, String)>)> {
     let mut shapes: Vec<Shape> = Vec::new();
     for n_tokens in [1, 2, 4, 16] {
-        for shape in matvec::candidates(gpu.caps(), n_tokens) {
+        // All shapes are candidates for any number of rows.
+        for shape in matvec::candidates(gpu.caps(), 64, n_tokens) {
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }
