@@ -1,6 +1,5 @@
-//! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`.
-//!
-//! Longer than most files: the twin and the cases here serve all matrix products.
+//! Matrix product for few or many tokens. The maths is in `shaders/matvec.wgsl`. The twin and the cases here
+//! serve all matrix products.
 
 use super::inputs;
 use super::matmul;
@@ -11,6 +10,7 @@ use super::rms_norm::normed_row;
 use super::roles::{
     self, ACTIVATION, AFTER, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, ROWS, SUMS, WEIGHT,
 };
+use super::shape::{Shape, candidates};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
@@ -54,18 +54,6 @@ pub enum Epilogue {
     /// y = f(gate) * up, stored as `dtype`, of shape (n_tokens, n_rows / 2). The rows of the weight
     /// alternate: gate row, up row.
     Gated { activation: Activation, dtype: Dtype },
-}
-
-/// How a product is cut into clusters of 8 lanes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Shape {
-    /// Groups of 4 rows per cluster.
-    groups: u32,
-    /// Tokens per cluster.
-    cols: u32,
-    /// Clusters per workgroup.
-    clusters: u32,
-    cluster: &'static str,
 }
 
 /// Records `f(weight x + bias)` and returns the result.
@@ -114,37 +102,6 @@ pub(super) fn key(weight: &PackedWeight, role: &str, dtype: Dtype, n_tokens: usi
     format!("matvec {} {n_rows}x{n_columns} x {n_tokens} {role} {}", format.name, roles::real_name(dtype))
 }
 
-/// The shapes worth measuring for a number of rows and tokens, the table's first. All sum in the same order:
-/// what varies is how many rows and tokens share a cluster, never how a row is cut.
-pub(super) fn candidates(caps: &Caps, n_rows: usize, n_tokens: usize) -> Vec<Shape> {
-    let table = choose(caps, n_rows, n_tokens);
-    let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
-        // From 4 groups on lanes are added up at once, in one order.
-        (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
-        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
-        (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
-        (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
-        (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
-        (false, _) => &[(1, 8, 4), (1, 8, 16), (2, 8, 4), (2, 8, 8), (2, 4, 8)],
-    };
-    let others = sizes.iter().map(|&(groups, cols, clusters)| Shape { groups, cols, clusters, ..table });
-    let others = others.filter(|shape| *shape != table && 8 * shape.clusters <= caps.workgroup_lanes_max);
-    [table].into_iter().chain(others).collect()
-}
-
-impl Shape {
-    /// Names the shape for weights in `format`.
-    pub(super) fn variant(&self, format: &crate::tensor::Format) -> String {
-        let Shape { groups, cols, clusters, cluster } = self;
-        format!("matvec {} {groups} groups x {cols} tokens x {clusters} clusters {cluster}", format.name)
-    }
-
-    /// Tokens and rows of a product that the shape does not divide.
-    pub(super) fn awkward_size(&self) -> (usize, usize) {
-        (self.cols as usize + 1, 4 * (self.groups * self.clusters + 1) as usize)
-    }
-}
-
 impl Epilogue {
     /// The file that plays the role.
     fn role(&self) -> &'static str {
@@ -154,25 +111,6 @@ impl Epilogue {
             Epilogue::Activate { .. } => "activate",
             Epilogue::Gated { .. } => "gated",
         }
-    }
-}
-
-/// The table of shapes by kind of device and numbers of rows and tokens.
-fn choose(caps: &Caps, n_rows: usize, n_tokens: usize) -> Shape {
-    let cluster = roles::cluster(caps);
-    // Clusters of 64 rows serve most with each input, where each thread has enough of them.
-    let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
-    match (caps.software(), n_tokens) {
-        // Loads cost most there: many rows share each activation, few tokens each weight. One or two
-        // tokens read weights as they lie, in bands of 4 groups.
-        (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, 2) => Shape { groups: 4, cols: 2, clusters: 1, cluster },
-        (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
-        (true, _) => Shape { groups: if many { 16 } else { 8 }, cols: 8, clusters: 1, cluster },
-        (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
-        (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
-        (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
-        (false, _) => Shape { groups: 1, cols: 8, clusters: 8, cluster },
     }
 }
 
@@ -289,13 +227,9 @@ pub(super) fn record(
     let out = output(g, x, weight, bias, epilogue, shape.groups.is_multiple_of(4))?;
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
-    // Lanes that are one vector exchange values for less than it costs to keep many.
-    let at_once = g.caps().software() && shape.groups >= 4 && shape.cluster == "shuffle";
+    let (at_once, half, kept) = (shape.at_once(g.caps()), shape.half(), shape.kept(g.caps()));
     // A loop of 4 rows is twice the code of one of 2, which matters from 8 tokens on.
     let parts = if at_once && shape.cols > 4 { 2 } else { 1 };
-    // Tokens in a lane's vectors of the same groups.
-    let half = (shape.cols / 2).max(1);
-    let kept = if at_once { shape.groups / 4 * half } else { values };
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
@@ -521,7 +455,9 @@ fn cases(caps: &Caps) -> Vec<Case> {
     for n_blocks in 9..=12 {
         for (n_tokens, cols, groups) in [(1, 1, 4), (3, 2, 4), (3, 4, 8), (9, 8, 8), (9, 8, 16)] {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
-            cases.push(case(q8, n_tokens, 84, 32 * n_blocks, Dtype::F16, Kind::Store, shape, false));
+            if shape.fits(caps) {
+                cases.push(case(q8, n_tokens, 84, 32 * n_blocks, Dtype::F16, Kind::Store, shape, false));
+            }
         }
     }
     let f32 = format::by_name("F32").expect("a known format");

@@ -3,6 +3,7 @@
 use super::matvec::{self, Epilogue, Kind, Matvec, linear, norm_after, product_case};
 use super::rms_norm::rms_norm;
 use super::roles::{self, ACTIVATION, Activation, CLUSTER, DOTS, EPILOGUE, INPUT, REAL, WEIGHT};
+use super::shape::Shape;
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent};
 use crate::graph::{Call, Case, Dtype, Graph, Kernel, PackedWeight, Rows, Tensor, params, wgsl};
@@ -84,18 +85,6 @@ pub fn normed(g: &mut Graph, x: Tensor, gain: Tensor, eps: f32, dtype: Dtype) ->
 
 /// Tokens for which products normalise their input.
 const TOKENS_MAX: usize = 1;
-
-/// How a product is cut into clusters of 8 lanes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Shape {
-    /// Groups of 4 rows per cluster.
-    groups: u32,
-    /// Tokens per cluster.
-    cols: u32,
-    /// Clusters per workgroup.
-    clusters: u32,
-    cluster: &'static str,
-}
 
 #[expect(clippy::too_many_arguments, reason = "a norm and a product in one")]
 fn record(

@@ -40,6 +40,7 @@ mod rope_scaling;
 mod route;
 mod sample_threshold;
 mod sampling;
+mod shape;
 mod skip_gram;
 mod soft_cap;
 mod softmax;

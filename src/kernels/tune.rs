@@ -4,8 +4,9 @@
 //! gives (so that results depend neither on the choice nor on the batch), and is clearly faster.
 
 use super::inputs::{input_dtype, real_dtype};
-use super::matvec::{self, Shape};
+use super::matvec;
 use super::measure::ONE;
+use super::shape::{Shape, candidates};
 use super::{ALL, Activation, Epilogue};
 use crate::error::Result;
 use crate::gpu::{Choice, Gpu, Tuning, fnv};
@@ -72,7 +73,7 @@ pub fn load_tuning(gpu: &Gpu) {
 pub fn tune(gpu: &Gpu, product: &Product, n_tokens: usize, dtype: Dtype) -> Result<Option<Tuned>> {
     let weight = &product.weights[0];
     let format = weight.format;
-    let shapes = matvec::candidates(gpu.caps(), weight.n_rows, n_tokens);
+    let shapes = candidates(gpu.caps(), weight.n_rows, n_tokens);
     let mut g = Graph::on(gpu);
     let real = real_dtype(&mut g, dtype);
     let input = input_dtype(&g, real, &[format]);
@@ -194,7 +195,7 @@ pub fn check_shapes(gpu: &Gpu) -> Result<(usize, Vec<(String, String)>)> {
     let mut shapes: Vec<Shape> = Vec::new();
     for n_tokens in [1, 2, 4, 16] {
         // All shapes are candidates for any number of rows.
-        for shape in matvec::candidates(gpu.caps(), 64, n_tokens) {
+        for shape in candidates(gpu.caps(), 64, n_tokens) {
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }

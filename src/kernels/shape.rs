@@ -1,0 +1,92 @@
+//! How a matrix product by `shaders/matvec.wgsl` is cut into clusters of 8 lanes.
+
+use super::roles;
+use crate::gpu::Caps;
+use crate::tensor::Format;
+
+/// A way to cut a product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    /// Groups of 4 rows per cluster.
+    pub groups: u32,
+    /// Tokens per cluster.
+    pub cols: u32,
+    /// Clusters per workgroup.
+    pub clusters: u32,
+    pub cluster: &'static str,
+}
+
+/// Vectors that a lane may keep: their loops are written out.
+const KEPT_MAX: u32 = 64;
+
+impl Shape {
+    /// Whether lanes add up what they multiply at once: those that are one vector exchange values for less
+    /// than it costs to keep many.
+    pub fn at_once(&self, caps: &Caps) -> bool {
+        caps.software() && self.groups >= 4 && self.cluster == "shuffle"
+    }
+
+    /// Tokens in a lane's vectors of the same groups, where lanes add up at once.
+    pub fn half(&self) -> u32 {
+        (self.cols / 2).max(1)
+    }
+
+    /// Vectors of the sums of 4 rows and a token that a lane keeps.
+    pub fn kept(&self, caps: &Caps) -> u32 {
+        if self.at_once(caps) { self.groups / 4 * self.half() } else { self.groups * self.cols }
+    }
+
+    pub fn fits(&self, caps: &Caps) -> bool {
+        self.kept(caps) <= KEPT_MAX && 8 * self.clusters <= caps.workgroup_lanes_max
+    }
+
+    /// Names the shape for weights in `format`.
+    pub fn variant(&self, format: &Format) -> String {
+        let Shape { groups, cols, clusters, cluster } = self;
+        format!("matvec {} {groups} groups x {cols} tokens x {clusters} clusters {cluster}", format.name)
+    }
+
+    /// Tokens and rows of a product that the shape does not divide.
+    pub fn awkward_size(&self) -> (usize, usize) {
+        (self.cols as usize + 1, 4 * (self.groups * self.clusters + 1) as usize)
+    }
+}
+
+/// The table of shapes by kind of device and numbers of rows and tokens.
+fn choose(caps: &Caps, n_rows: usize, n_tokens: usize) -> Shape {
+    let cluster = roles::cluster(caps);
+    // Clusters of 64 rows serve most with each input, where each thread has enough of them.
+    let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
+    let wide = Shape { groups: 16, cols: 8, clusters: 1, cluster };
+    match (caps.software(), n_tokens) {
+        // Loads cost most there: many rows share each activation, few tokens each weight. One or two
+        // tokens read weights as they lie, in bands of 4 groups.
+        (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
+        (true, 2) => Shape { groups: 4, cols: 2, clusters: 1, cluster },
+        (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
+        (true, 9..) if many && wide.fits(caps) => wide,
+        (true, _) => Shape { groups: 8, ..wide },
+        (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
+        (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
+        (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
+        (false, _) => Shape { groups: 1, cols: 8, clusters: 8, cluster },
+    }
+}
+
+/// The shapes worth measuring for a number of rows and tokens, the table's first. All sum in the same order:
+/// what varies is how many rows and tokens share a cluster, never how a row is cut.
+pub(super) fn candidates(caps: &Caps, n_rows: usize, n_tokens: usize) -> Vec<Shape> {
+    let table = choose(caps, n_rows, n_tokens);
+    let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
+        // From 4 groups on lanes are added up at once, in one order.
+        (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
+        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
+        (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
+        (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
+        (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
+        (false, _) => &[(1, 8, 4), (1, 8, 16), (2, 8, 4), (2, 8, 8), (2, 4, 8)],
+    };
+    let others = sizes.iter().map(|&(groups, cols, clusters)| Shape { groups, cols, clusters, ..table });
+    let others = others.filter(|shape| *shape != table && shape.fits(caps));
+    [table].into_iter().chain(others).collect()
+}
