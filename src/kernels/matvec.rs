@@ -228,8 +228,7 @@ pub(super) fn record(
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
     let (at_once, half, kept) = (shape.at_once(g.caps()), shape.half(), shape.kept(g.caps()));
-    // A loop of 4 rows is twice the code of one of 2, which matters from 8 tokens on.
-    let parts = if at_once && shape.cols > 4 { 2 } else { 1 };
+    let parts = shape.parts(g.caps());
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
@@ -278,9 +277,9 @@ pub(super) fn record(
         let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
         if shape.cluster == "shuffle" {
             let steps = chunk.n_blocks.div_ceil(8) + 1;
-            let groups = (parts * shape.groups) as usize;
+            let (parts, groups) = (parts as usize, (parts * shape.groups) as usize);
             let clusters = columns as usize * x.n_rows().div_ceil(shape.cols as usize);
-            launch = launch.rounds(x.n_rows(), clusters * (steps * (1 + 2 * groups) + 2 * groups));
+            launch = launch.rounds(x.n_rows(), clusters * (steps * (1 + parts + 2 * groups) + 2 * groups));
         }
         launch
             .grid([Extent::Fixed(columns), x.row_extent(shape.cols), Extent::Fixed(1)])

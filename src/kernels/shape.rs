@@ -16,7 +16,7 @@ pub(super) struct Shape {
     pub cluster: &'static str,
 }
 
-/// Vectors that a lane may keep: their loops are written out.
+/// Vectors that a lane may keep: the linker writes out loops of no more rounds.
 const KEPT_MAX: u32 = 64;
 
 impl Shape {
@@ -26,18 +26,25 @@ impl Shape {
         caps.software() && self.groups >= 4 && self.cluster == "shuffle"
     }
 
+    /// Parts in which a cluster takes the 4 rows of its groups. A loop of 4 rows is twice the code of one of 2,
+    /// which matters from 8 tokens on.
+    pub fn parts(&self, caps: &Caps) -> u32 {
+        if self.at_once(caps) && self.cols > 4 { 2 } else { 1 }
+    }
+
     /// Tokens in a lane's vectors of the same groups, where lanes add up at once.
     pub fn half(&self) -> u32 {
         (self.cols / 2).max(1)
     }
 
-    /// Vectors of the sums of 4 rows and a token that a lane keeps.
+    /// Vectors of the sums of a part's rows and a token that a lane keeps.
     pub fn kept(&self, caps: &Caps) -> u32 {
         if self.at_once(caps) { self.groups / 4 * self.half() } else { self.groups * self.cols }
     }
 
+    /// Whether the device can run it at all.
     pub fn fits(&self, caps: &Caps) -> bool {
-        self.kept(caps) <= KEPT_MAX && 8 * self.clusters <= caps.workgroup_lanes_max
+        self.parts(caps) * self.kept(caps) <= KEPT_MAX && 8 * self.clusters <= caps.workgroup_lanes_max
     }
 
     /// Names the shape for weights in `format`.
