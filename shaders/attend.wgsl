@@ -2,7 +2,7 @@
 //
 // One cluster of 8 lanes, HEADS query heads of one kv head; each lane holds QUADS quads of the
 // head's dimensions. For each head: the largest score m, the sum of exp(s - m), and
-// sum of exp(s - m) v.
+// sum of exp(s - m) v. The kernel gives `query`, quads of q.
 import package::cluster::{Lane, cluster_sum4};
 import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, RELATIVE, SOFT_CAP};
 import package::fade::{NO_SCORE, weight_of};
@@ -46,7 +46,7 @@ fn attend_span(
             let quad = index + 8u * i;
             let at = (token * params.n_heads + first_head + h) * (HEAD_DIM / 4u) + min(quad, last);
             // Lanes past the last quad hold zeros, which add nothing.
-            own[h * QUADS + i] = select(q[at], vec4<f32>(0.0), quad > last);
+            own[h * QUADS + i] = select(query(at), vec4<f32>(0.0), quad > last);
             span_out[h * QUADS + i] = vec4<f32>(0.0);
         }
     }

@@ -46,6 +46,10 @@ struct Params {
 @group(0) @binding(5) var<storage, read> limits: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<real4>;
 
+fn query(quad: u32) -> vec4<f32> {
+    return q[quad];
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let index = lane_of(lane);

@@ -46,6 +46,10 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<real4>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4<f32>>;
 
+fn query(quad: u32) -> vec4<f32> {
+    return q[quad];
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn attention_split(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let index = lane_of(lane);

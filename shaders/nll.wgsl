@@ -17,6 +17,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> targets: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
+fn x_at(quad: u32) -> vec4<f32> {
+    return x[quad];
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn nll(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let n_quads = (params.n_columns + 3u) / 4u;
@@ -25,7 +29,7 @@ fn nll(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let sum = row_sum_exp(row, n_quads, largest, lane);
     if lane_index(lane) == 0u {
         let target_column = min(targets[workgroup.x], params.n_columns - 1u);
-        let own = x[row + target_column / 4u][target_column & 3u];
+        let own = x_at(row + target_column / 4u)[target_column & 3u];
         y[workgroup.x] = vec4<f32>(log(sum) + (largest - own), 0.0, 0.0, 0.0);
     }
 }

@@ -1,6 +1,6 @@
 // The largest number of a row, and the sum of exp(x - largest), over the lanes of a workgroup.
 //
-// Columns from n_columns on are padding and count nothing.
+// Columns from n_columns on are padding and count nothing. The kernel gives `x_at`.
 import package::config::WG_SIZE;
 import package::lanes::{Lane, lane_index, workgroup_max, workgroup_sum};
 
@@ -10,7 +10,7 @@ const LOWEST: f32 = -3.0e38;
 fn row_quad(row: u32, c: u32) -> vec4<f32> {
     let column = vec4<u32>(4u * c) + vec4<u32>(0u, 1u, 2u, 3u);
     let last = (params.n_columns - 1u) / 4u;
-    return select(vec4<f32>(LOWEST), x[row + min(c, last)], column < vec4<u32>(params.n_columns));
+    return select(vec4<f32>(LOWEST), x_at(row + min(c, last)), column < vec4<u32>(params.n_columns));
 }
 
 fn row_max(row: u32, n_quads: u32, lane: Lane) -> f32 {

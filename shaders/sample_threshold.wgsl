@@ -87,6 +87,10 @@ fn narrow(row: u32, n_quads: u32, largest: f32, wanted: f32, by_mass: bool, floo
     return low;
 }
 
+fn x_at(quad: u32) -> vec4<f32> {
+    return x[quad];
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn sample_threshold(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let n_quads = (params.n_columns + 3u) / 4u;

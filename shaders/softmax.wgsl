@@ -14,6 +14,10 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 
+fn x_at(quad: u32) -> vec4<f32> {
+    return x[quad];
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn softmax(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let n_quads = (params.n_columns + 3u) / 4u;

@@ -2,8 +2,8 @@
 //!
 //! A software driver checks every lane of a load from a buffer on its own, and loads from an image
 //! all at once: three times faster. So there the linker turns arrays that are images in memory (the
-//! planes of weights, the inputs of matrix products, keys and values) into images in the text, line by
-//! line; shader files say buffers and know nothing of it.
+//! planes of weights, the inputs of matrix products, keys and values, quads of f32) into images in the
+//! text, line by line; shader files say buffers and know nothing of it.
 //!
 //! ```text
 //! var<storage, read> NAME: array<vec4<u32>>;      var NAME: texture_storage_2d<rgba32uint, read>;
@@ -12,12 +12,22 @@
 //! NAME[i] = v;                                    textureStore(NAME, texel_of(i), vec4<u32>(v, 0u, 0u));
 //! ```
 //!
+//! Quads of f32 are texels of words, too, so that all images of scratch memory are alike. Any temporary
+//! becomes one where every kernel that uses it declares it as `array<vec4<f32>>`; see [`Graph::settle`].
+//!
 //! Activations are written as f16, 8 to a texel, an *octet*. Its elements are made by neighbouring lanes
 //! of a subgroup, two with a `real4` each or four with a `real2`; the first of them writes it. So
 //! neighbouring lanes must write neighbouring elements, and all of an octet or none. Or they are written as
 //! blocks of 32 bytes, three texels, by 8 lanes with a `real4` each (`byte_texel.wgsl`).
 
-use super::link::{Wgsl, wgsl};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::launch::Launch;
+use super::link::{Wgsl, text, wgsl};
+use super::record::{Binding, Dtype, Graph, Storage, TEXEL_WORDS};
+use crate::error::Result;
+use crate::gpu::IMAGE_LEN_MAX;
 
 /// Gives `texel_of`.
 const TEXEL: Wgsl = wgsl!("texel");
@@ -36,9 +46,12 @@ pub struct At {
 
 /// An array that is an image.
 pub(super) struct Array {
-    name: String,
+    pub name: String,
     element: &'static Element,
 }
+
+/// A quad of f32 in the text of a shader.
+const QUAD_OF_F32: &str = "vec4<f32>";
 
 /// What a texel is.
 struct Element {
@@ -50,6 +63,63 @@ struct Element {
 }
 
 impl Element {
+    fn is_f32(&self) -> bool {
+        self.wgsl == QUAD_OF_F32
+    }
+
+    /// What such an array is read and written as, declared as a buffer that is `written`. Quads of f32 that
+    /// are written may be read, too.
+    fn access(&self, written: bool) -> &'static str {
+        match (written, self.is_f32()) {
+            (false, _) => "read",
+            (true, false) => "write",
+            (true, true) => "read_write",
+        }
+    }
+
+    /// An element of the array `name`.
+    fn load(&self, name: &str, index: &str) -> String {
+        let texel = format!("textureLoad({name}, texel_of({index}))");
+        if self.is_f32() { format!("bitcast<vec4<f32>>({texel})") } else { format!("{texel}.{}", self.swizzle) }
+    }
+
+    /// The statement that stores `value`.
+    fn store(&self, name: &str, index: &str, value: &str) -> String {
+        let words = match self.is_f32() {
+            true => format!("bitcast<vec4<u32>>({value})"),
+            false => format!("vec4<u32>({value}{})", self.filler()),
+        };
+        format!("textureStore({name}, texel_of({index}), {words});")
+    }
+
+    /// The statements that assign `value` to an element.
+    fn assign(&self, name: &str, index: &str, operator: &str, value: &str) -> String {
+        let lanes = self.lanes;
+        if lanes == 0 {
+            return match operator {
+                "" => self.store(name, index, value),
+                _ => self.store(name, index, &format!("{} {operator} ({value})", self.load(name, index))),
+            };
+        }
+        if lanes == BLOCK_QUAD.lanes {
+            return format!(
+                "{{ let block_at = {index}; let block_texel = byte_texel(block_at, {value}); \
+                 if has_byte_texel(block_at) {{ \
+                 textureStore({name}, texel_of(byte_texel_at(block_at)), block_texel); }} }}"
+            );
+        }
+        let quad = match lanes {
+            4 => "vec2<u32>(octet_part, subgroupShuffleXor(octet_part, 1u))",
+            _ => "octet_part",
+        };
+        format!(
+            "{{ let octet_at = {index}; let octet_part = {value}; let octet_quad = {quad}; \
+             let octet = vec4<u32>(octet_quad, subgroupShuffleXor(octet_quad, {}u)); \
+             if octet_at % {lanes}u == 0u {{ textureStore({name}, texel_of(octet_at / {lanes}u), octet); }} }}",
+            lanes / 2
+        )
+    }
+
     /// What fills a value up to 4 words.
     fn filler(&self) -> &'static str {
         match self.swizzle {
@@ -61,10 +131,11 @@ impl Element {
 }
 
 /// `real4` and `real2` are written only where they play f16: two words and one.
-const ELEMENTS: [Element; 5] = [
+const ELEMENTS: [Element; 6] = [
     Element { wgsl: "vec4<u32>", format: "rgba32uint", swizzle: "xyzw", lanes: 0 },
     Element { wgsl: "vec2<u32>", format: "rg32uint", swizzle: "xy", lanes: 0 },
     Element { wgsl: "u32", format: "r32uint", swizzle: "x", lanes: 0 },
+    Element { wgsl: QUAD_OF_F32, format: "rgba32uint", swizzle: "xyzw", lanes: 0 },
     Element { wgsl: "real4", format: "rgba32uint", swizzle: "xyzw", lanes: 2 },
     Element { wgsl: "real2", format: "rgba32uint", swizzle: "xyzw", lanes: 4 },
 ];
@@ -93,10 +164,10 @@ pub(super) fn files(arrays: &[Array]) -> Vec<Wgsl> {
 
 /// The line with its arrays as images.
 pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
-    if let Some(((group, binding), access, name, element)) = declaration(line)
+    if let Some(((group, binding), written, name, element)) = declaration(line)
         && arrays.iter().any(|array| array.name == name)
     {
-        let format = element.format;
+        let (format, access) = (element.format, element.access(written));
         return format!(
             "@group({group}) @binding({binding}) var {name}: texture_storage_2d<{format}, {access}>;"
         );
@@ -105,48 +176,35 @@ pub(super) fn rewrite(line: &str, arrays: &[Array]) -> String {
     let mut rest = line;
     while let Some((before, array, index, after)) = first_use(rest, arrays) {
         let Array { name, element } = array;
+        let index = rewrite(index, arrays);
         out += before;
-        if let Some(value) = after.strip_prefix(" = ").and_then(|after| after.strip_suffix(';')) {
-            let lanes = element.lanes;
-            if lanes == 0 {
-                let filler = element.filler();
-                return format!("{out}textureStore({name}, texel_of({index}), vec4<u32>({value}{filler}));");
-            }
-            if lanes == BLOCK_QUAD.lanes {
-                return format!(
-                    "{out}{{ let block_at = {index}; let block_texel = byte_texel(block_at, {value}); \
-                     if has_byte_texel(block_at) {{ \
-                     textureStore({name}, texel_of(byte_texel_at(block_at)), block_texel); }} }}"
-                );
-            }
-            let quad = match lanes {
-                4 => "vec2<u32>(octet_part, subgroupShuffleXor(octet_part, 1u))",
-                _ => "octet_part",
-            };
-            return format!(
-                "{out}{{ let octet_at = {index}; let octet_part = {value}; let octet_quad = {quad}; \
-                 let octet = vec4<u32>(octet_quad, subgroupShuffleXor(octet_quad, {}u)); \
-                 if octet_at % {lanes}u == 0u {{ textureStore({name}, texel_of(octet_at / {lanes}u), octet); }} }}",
-                lanes / 2
-            );
+        if let Some((operator, value)) = assignment(after) {
+            let value = rewrite(value, arrays);
+            return out + &element.assign(name, &index, operator, &value);
         }
-        out += &format!("textureLoad({name}, texel_of({index})).{}", element.swizzle);
+        out += &element.load(name, &index);
         rest = after;
     }
     out + rest
 }
 
-/// The (group, binding), the access as an image, the name and the element of a declared array.
-fn declaration(line: &str) -> Option<((u32, u32), &'static str, &str, &'static Element)> {
+/// ` = v;` or ` += v;` as the operator, which may be none, and v.
+fn assignment(after: &str) -> Option<(&str, &str)> {
+    let (operator, value) = after.strip_suffix(';')?.strip_prefix(' ')?.split_once("= ")?;
+    matches!(operator, "" | "+" | "-" | "*" | "/").then_some((operator, value))
+}
+
+/// The (group, binding), whether it is written, the name and the element of a declared array.
+fn declaration(line: &str) -> Option<((u32, u32), bool, &str, &'static Element)> {
     let (group, rest) = line.strip_prefix("@group(")?.split_once(") @binding(")?;
     let (binding, rest) = rest.split_once(") var<storage, read")?;
-    let (access, rest) = match rest.strip_prefix("_write> ") {
-        Some(rest) => ("write", rest),
-        None => ("read", rest.strip_prefix("> ")?),
+    let (written, rest) = match rest.strip_prefix("_write> ") {
+        Some(rest) => (true, rest),
+        None => (false, rest.strip_prefix("> ")?),
     };
     let (name, element) = rest.strip_suffix(">;")?.split_once(": array<")?;
     let element = ELEMENTS.iter().find(|known| known.wgsl == element)?;
-    Some(((group.parse().ok()?, binding.parse().ok()?), access, name, element))
+    Some(((group.parse().ok()?, binding.parse().ok()?), written, name, element))
 }
 
 /// The first indexed array: what is before, the array, the index, what is after.
@@ -169,6 +227,65 @@ fn first_use<'a>(line: &'a str, arrays: &'a [Array]) -> Option<(&'a str, &'a Arr
         }
     }
     None
+}
+
+/// Where the files of a launch declare quads of f32 that are written as a whole.
+fn quads_of_f32(launch: &Launch) -> Result<Vec<(u32, u32)>> {
+    let mut found = Vec::new();
+    for file in std::iter::once(&launch.kernel.wgsl).chain(launch.files.iter().map(|(_, file)| file)) {
+        let text = text(file)?;
+        for (at, _, name, element) in text.lines().filter_map(declaration) {
+            let array = [Array { name: name.to_owned(), element }];
+            let is_part = |after: &str| after.starts_with(['[', '.']) && after.contains(" = ");
+            let in_parts = |line| first_use(line, &array).is_some_and(|(.., after)| is_part(after));
+            if element.is_f32() && !text.lines().any(in_parts) {
+                found.push(at);
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Graph {
+    /// Makes images of the tensors that all kernels read and write by quads of f32, where the device is
+    /// faster so. Nothing may be recorded afterwards.
+    pub fn settle(&mut self) -> Result<()> {
+        if !(self.caps().images && self.caps().images_updated) {
+            return Ok(());
+        }
+        let is_open = |storage: &Storage| {
+            matches!(storage, Storage::Temporary { .. } | Storage::External(Binding::Host(_)))
+        };
+        let mut wanted: Vec<bool> = Vec::new();
+        for info in &self.tensors {
+            let is_f32 = info.tensor.dtype == Dtype::F32 && info.tensor.texel.is_none();
+            wanted.push(is_f32 && info.tensor.quads() <= IMAGE_LEN_MAX && is_open(&info.storage));
+        }
+        let mut known: HashMap<&str, Vec<(u32, u32)>> = HashMap::new();
+        for launch in &self.launches {
+            if !known.contains_key(launch.label.as_str()) {
+                known.insert(&launch.label, quads_of_f32(launch)?);
+            }
+            let quads = &known[launch.label.as_str()];
+            let mut next = [0; 3];
+            for arg in &launch.args {
+                let binding = &mut next[arg.group as usize];
+                wanted[arg.tensor.id] &= quads.contains(&(arg.group, *binding));
+                *binding += 1;
+            }
+        }
+        for (info, _) in self.tensors.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted) {
+            info.tensor.texel = Some(TEXEL_WORDS);
+            if let Storage::External(Binding::Host(words)) = &info.storage {
+                let image = Binding::HostImage(Arc::clone(words), TEXEL_WORDS);
+                info.storage = Storage::External(image);
+            }
+        }
+        for arg in self.launches.iter_mut().flat_map(|launch| &mut launch.args) {
+            arg.tensor.texel = self.tensors[arg.tensor.id].tensor.texel;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

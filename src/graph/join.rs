@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::launch::{Access, Launch};
 use super::link::{Linked, Wgsl, constant, text, wgsl};
-use super::record::{Binding, Graph, POLLS_MAX, Storage, Tensor};
+use super::record::{Binding, Dtype, Graph, POLLS_MAX, Storage, Tensor};
 use super::scratch::Places;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Caps, Extent, Gpu, Size, Slice, Source};
@@ -142,7 +142,9 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
         for arg in &launch.args {
             let at = &mut next[arg.group as usize];
             let [reads, writes] = touched[&memory(graph, places, arg.tensor)];
-            let mode = match (writes, reads, arg.tensor.texel.is_some()) {
+            // Quads of f32 that a kernel writes may be read by it, too.
+            let written_only = arg.tensor.texel.is_some() && arg.tensor.dtype != Dtype::F32;
+            let mode = match (writes, reads, written_only) {
                 (false, ..) => "read",
                 // An image that is written only needs no more of a device than that.
                 (true, false, true) => "write",

@@ -115,7 +115,7 @@ pub(super) fn link(
         }
         done.push(file.path);
         let text = text(&file)?;
-        let arrays = images::arrays(&text, images);
+        let mut arrays = images::arrays(&text, images);
         queue.extend(images::files(&arrays));
         for (i, line) in text.lines().enumerate() {
             let place = || format!("{}:{}", file.path, i + 1);
@@ -125,12 +125,15 @@ pub(super) fn link(
                 if path == "config" {
                     wanted_config.extend(names);
                 } else {
-                    queue.push(find(&path, roles).ok_or_else(|| {
+                    let imported = find(&path, roles).ok_or_else(|| {
                         Error::Gpu(format!(
                             "{}: package::{path} is neither a role of {label} nor a file",
                             place()
                         ))
-                    })?);
+                    })?;
+                    let its_arrays = images::arrays(&self::text(&imported)?, images);
+                    arrays.extend(its_arrays.into_iter().filter(|array| names.contains(&array.name)));
+                    queue.push(imported);
                 }
             } else {
                 has_params |= line.starts_with("struct Params");

@@ -67,7 +67,8 @@ impl Graph {
     }
 
     /// Links and compiles the shaders (in parallel), places temporaries and prepares every dispatch.
-    pub fn build(self, gpu: &Gpu, scratch: &mut Scratch) -> Result<Program> {
+    pub fn build(mut self, gpu: &Gpu, scratch: &mut Scratch) -> Result<Program> {
+        self.settle()?;
         let places = place(&self);
         places.allocate(gpu, scratch)?;
         let mut slices = Vec::with_capacity(self.tensors.len());
@@ -136,7 +137,8 @@ impl Graph {
     }
 
     /// The text of each dispatch.
-    pub fn sources(&self) -> Result<Vec<Source>> {
+    pub fn sources(&mut self) -> Result<Vec<Source>> {
+        self.settle()?;
         self.sources_of(&join::dispatches(self), &place(self))
     }
 

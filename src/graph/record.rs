@@ -149,7 +149,7 @@ impl From<usize> for Rows {
 /// The most that workgroups wait: this and the work of all are within the rounds that drivers grant.
 pub const POLLS_MAX: u32 = 8_000;
 
-/// Words of a texel of activations: 8 of F16, or a third of a block of Q8Sums.
+/// Words of a texel of activations: 8 of F16, 4 of F32, or a third of a block of Q8Sums.
 pub(super) const TEXEL_WORDS: u32 = 4;
 
 /// A handle of a tensor in one graph.
