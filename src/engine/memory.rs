@@ -21,7 +21,7 @@ pub(super) struct Memory {
     pub settings: Buffer,
     pub recent: Buffer,
     pub kv: KvPool,
-    rope: [Option<Buffer>; 2],
+    rope: [Option<Binding>; 2],
     pub max_pages: usize,
     context: usize,
 }
@@ -87,12 +87,9 @@ impl Memory {
     ) -> Result<Memory> {
         let stride = (4 * n_tokens_max as u64).next_multiple_of(256);
         let max_pages = options.context.div_ceil(PAGE);
-        let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<Buffer> {
+        let table = |dim: usize, base: f64, scaling: &kernels::Scaling| -> Result<Binding> {
             let (freq, factor) = kernels::inv_freq(dim, base, scaling);
-            gpu.buffer_with(
-                "rope",
-                bytemuck::cast_slice(&kernels::rope_table(&freq, factor, options.context)),
-            )
+            Binding::quads(gpu, "rope", &kernels::rope_table(&freq, factor, options.context))
         };
         // Layers with a window keep their unscaled rotations.
         let rope = d.rope.as_ref();
@@ -144,7 +141,7 @@ impl Memory {
             let rope_dim = d.rope.as_ref().map_or(0, |rope| rope.dim);
             let n_rows = 256 + self.context.div_ceil(256);
             self.rope[i].as_ref().map(|turns| RopeTable {
-                turns: g.external("rope", n_rows, rope_dim, Dtype::F32, Binding::Device(turns.whole())),
+                turns: g.external("rope", n_rows, rope_dim, Dtype::F32, turns.clone()),
                 rope_dim,
             })
         };

@@ -211,6 +211,38 @@ pub enum Binding {
     HostImage(Arc<Vec<u32>>, u32),
 }
 
+impl Binding {
+    /// Numbers that kernels read by quads: an image where the device reads images faster.
+    pub fn quads(gpu: &Gpu, label: &str, values: &[f32]) -> Result<Binding> {
+        let words: &[u32] = bytemuck::cast_slice(values);
+        match quads_are_image(gpu.caps(), values.len()) {
+            true => Ok(Binding::Image(gpu.image_with(label, words, TEXEL_WORDS)?)),
+            false => Ok(Binding::Device(gpu.buffer_with(label, bytemuck::cast_slice(words))?.whole())),
+        }
+    }
+
+    /// As [`Binding::quads`] of `n` numbers, but without them: to record launches with, not to run them.
+    pub fn outline_of_quads(caps: &Caps, n: usize) -> Binding {
+        match quads_are_image(caps, n) {
+            true => Binding::HostImage(Arc::default(), TEXEL_WORDS),
+            false => Binding::Host(Arc::default()),
+        }
+    }
+
+    /// What the memory is called.
+    pub fn label(&self) -> &str {
+        match self {
+            Binding::Device(slice) => slice.buffer.label(),
+            Binding::Image(image) => image.label(),
+            Binding::Host(_) | Binding::HostImage(..) => "",
+        }
+    }
+}
+
+fn quads_are_image(caps: &Caps, n: usize) -> bool {
+    caps.images && n as u64 / u64::from(TEXEL_WORDS) <= IMAGE_LEN_MAX
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Storage {
     External(Binding),

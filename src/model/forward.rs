@@ -8,7 +8,7 @@ use super::decoder::{Decoder, FeedForward, Norm, NormPlacement, QkNorm};
 use super::load::Model;
 use super::tensors::{Cross, Ffn, Layer, Linear, NormWeights, OutputHead, Tensors};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Size};
+use crate::gpu::Size;
 use crate::graph::{Binding, Dtype, Graph, Rows, Tensor};
 use crate::kernels::{self as k, Batch, Bias, Epilogue, Input, Kv, RopeTable, Sampled, Sampler};
 
@@ -136,7 +136,10 @@ fn layers(g: &mut Graph, d: &Decoder, tensors: &Tensors, step: &Step, real: Dtyp
     let relative = tensors
         .relative
         .as_ref()
-        .map(|(table, reach)| (vector(g, table, d.n_heads * (2 * reach + 1)), *reach));
+        .map(|(table, reach)| {
+            let table = Binding::Device(table.whole());
+            (vector(g, &table, d.n_heads * (2 * reach + 1)), *reach)
+        });
     for (i, layer) in tensors.layers().enumerate() {
         x = self::layer(g, d, layer, step, i, relative, x, real)?;
     }
@@ -504,6 +507,6 @@ fn norm(g: &mut Graph, d: &Decoder, x: Tensor, weights: &NormWeights, dtype: Dty
     }
 }
 
-fn vector(g: &mut Graph, buffer: &Buffer, len: usize) -> Tensor {
-    g.external(buffer.label(), 1, len, Dtype::F32, Binding::Device(buffer.whole()))
+fn vector(g: &mut Graph, values: &Binding, len: usize) -> Tensor {
+    g.external(values.label(), 1, len, Dtype::F32, values.clone())
 }

@@ -13,7 +13,7 @@ use super::source::{Finder, Part};
 use super::tensors::{Cross, Ffn, Layer, Linear, NormWeights, OutputHead, Tensors};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Uploader};
-use crate::graph::{PackedWeight, RowSource};
+use crate::graph::{Binding, PackedWeight, RowSource};
 use crate::tensor::Format;
 use crate::weights::Weights;
 
@@ -38,7 +38,7 @@ pub(super) struct Loader<'a> {
 /// Where packed weights go.
 pub(super) enum Destination {
     Device(Uploader),
-    /// Only shapes are wanted; the buffer stands for every vector.
+    /// Only shapes are wanted; the buffer stands for every table.
     Nowhere(Buffer),
 }
 
@@ -385,7 +385,7 @@ impl<'a> Loader<'a> {
         Ok(Linear { weight: self.upload(name, &[part])?, bias: self.bias(name, n_rows)? })
     }
 
-    pub(super) fn bias(&mut self, name: &str, len: usize) -> Result<Option<Buffer>> {
+    pub(super) fn bias(&mut self, name: &str, len: usize) -> Result<Option<Binding>> {
         let values = self.finder.vector(&format!("{name}.bias"), len)?;
         values.map(|values| self.floats(name, &values)).transpose()
     }
@@ -413,7 +413,11 @@ impl<'a> Loader<'a> {
         self.finder.required(name)?;
         let buckets = self.finder.vector(name, relative.n_buckets * d.n_heads)?.unwrap_or_default();
         let table = relative::table(&relative, &buckets, d.n_heads, d.bidirectional);
-        Ok(Some((self.floats("attn_rel_b", &table)?, relative.max_distance)))
+        let table = match &self.to {
+            Destination::Nowhere(buffer) => buffer.clone(),
+            Destination::Device(_) => self.gpu.buffer_with("attn_rel_b", bytemuck::cast_slice(&padded(&table)))?,
+        };
+        Ok(Some((table, relative.max_distance)))
     }
 
     pub(super) fn optional_norm(
@@ -429,14 +433,12 @@ impl<'a> Loader<'a> {
         Ok(Some(NormWeights { gain: self.floats(name, &gain)?, bias: self.bias(name, len)?, len }))
     }
 
-    pub(super) fn floats(&mut self, name: &str, values: &[f32]) -> Result<Buffer> {
-        let mut values = values.to_vec();
-        // Kernels read quads.
-        values.resize(values.len().next_multiple_of(4), 0.0);
-        if let Destination::Nowhere(buffer) = &self.to {
-            return Ok(buffer.clone());
+    pub(super) fn floats(&mut self, name: &str, values: &[f32]) -> Result<Binding> {
+        let values = padded(values);
+        match &self.to {
+            Destination::Nowhere(_) => Ok(Binding::outline_of_quads(self.gpu.caps(), values.len())),
+            Destination::Device(_) => Binding::quads(self.gpu, name, &values),
         }
-        self.gpu.buffer_with(name, bytemuck::cast_slice(&values))
     }
 
     /// Packs parts of the same format and width, one below the other.
@@ -532,4 +534,11 @@ fn row_of<'p>(parts: &'p [Part], mut i: usize) -> &'p [u8] {
         i -= part.n_rows();
     }
     &[]
+}
+
+/// The values and zeros to whole quads, which kernels read.
+fn padded(values: &[f32]) -> Vec<f32> {
+    let mut values = values.to_vec();
+    values.resize(values.len().next_multiple_of(4), 0.0);
+    values
 }

@@ -1,20 +1,20 @@
 //! The weights of a model as they lie in device memory, by what they are for.
 
 use crate::gpu::Buffer;
-use crate::graph::PackedWeight;
+use crate::graph::{Binding, PackedWeight};
 
 /// A matrix and the bias that is added to its product.
 pub struct Linear {
     /// (n_rows, n_columns)
     pub weight: PackedWeight,
     /// (n_rows)
-    pub bias: Option<Buffer>,
+    pub bias: Option<Binding>,
 }
 
 /// The vectors of a normalisation, (n_channels) each.
 pub struct NormWeights {
-    pub gain: Buffer,
-    pub bias: Option<Buffer>,
+    pub gain: Binding,
+    pub bias: Option<Binding>,
     pub len: usize,
 }
 
