@@ -8,7 +8,7 @@ use super::attention_split;
 use super::attention_tile;
 use super::attention_weights::attention_weights;
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
-use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
+use super::roles::{self, CLUSTER, KV_READ, MASK, REAL, WEIGH};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
@@ -18,7 +18,7 @@ use crate::graph::{
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
     wgsl: wgsl!("attention"),
-    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL],
+    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL, &WEIGH],
     params: AttentionParams::LAYOUT,
     twin,
     cases,
@@ -176,15 +176,17 @@ pub(super) fn record(
         true => g.activations("attention", q.rows, n_columns, dtype),
         false => g.temp("attention", q.rows, n_columns, dtype),
     };
-    let mut launch = g.launch(&ATTENTION).role(&CLUSTER, cluster);
+    let weigh = weigh(g.caps(), cluster);
+    let mut launch = g.launch(&ATTENTION).role(&CLUSTER, cluster).role(&WEIGH, weigh);
     if cluster == "shuffle" && p.pattern == Pattern::Dense {
         let (quads, context) = (p.head_dim.div_ceil(32), 32 * batch.max_pages);
-        let rounds = context / 4 + 3 * context.div_ceil(256) + heads * (1 + quads) + 8;
+        let rounds = context / 4 + context / 32 + 3 * context.div_ceil(256) + heads * (1 + quads) + 8;
         launch = launch.rounds(q.n_rows(), q.n_rows() * p.n_heads / heads * rounds);
     }
     configure(launch, p, kv, y.dtype)
         .config("CLUSTERS", clusters)
         .config("HEADS", heads as u32)
+        .config("PAIRS", heads.div_ceil(2) as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
         .config("WG_SIZE", 8 * clusters)
         .params(&params_of(q, batch, p, reach))
@@ -202,6 +204,11 @@ pub(super) fn record(
         .terms(p.max_context.min(4096) + p.head_dim)
         .record()?;
     Ok(y)
+}
+
+/// Lanes that are one vector make many weights in the time of one.
+pub(super) fn weigh(caps: &Caps, cluster: &str) -> &'static str {
+    if caps.software() && cluster == "shuffle" { "together" } else { "apart" }
 }
 
 /// The values that scores get, and their reach.

@@ -4,7 +4,7 @@
 use super::attention::{self, Attention, AttentionParams, Heads, STEP, attention_case};
 use super::attention_merge::{Merge, attention_merge};
 use super::kv::{Batch, Kv};
-use super::roles::{self, CLUSTER, KV_READ, MASK, REAL};
+use super::roles::{self, CLUSTER, KV_READ, MASK, REAL, WEIGH};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size};
 use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Tensor, params, wgsl};
@@ -12,7 +12,7 @@ use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Tensor, params, wgs
 pub static ATTENTION_SPLIT: Kernel = Kernel {
     name: "attention_split",
     wgsl: wgsl!("attention_split"),
-    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL],
+    roles: &[&KV_READ, &CLUSTER, &MASK, &REAL, &WEIGH],
     params: SplitParams::LAYOUT,
     twin,
     cases,
@@ -88,10 +88,12 @@ pub(super) fn record(
         0 => Extent::Per(Size::Context, SPAN as u32),
         _ => Extent::Fixed(n_spans as u32),
     };
-    let launch = g.launch(&ATTENTION_SPLIT).role(&CLUSTER, split.cluster);
+    let weigh = attention::weigh(g.caps(), split.cluster);
+    let launch = g.launch(&ATTENTION_SPLIT).role(&CLUSTER, split.cluster).role(&WEIGH, weigh);
     attention::configure(launch, p, kv, dtype)
         .config("CLUSTERS", split.clusters)
         .config("HEADS", split.heads as u32)
+        .config("PAIRS", split.heads.div_ceil(2) as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
         .config("WG_SIZE", 8 * split.clusters)
         .params(&SplitParams {

@@ -133,6 +133,12 @@ pub static KV_WRITE: Role = Role {
     },
 };
 
+/// How lanes make weights of scores.
+pub static WEIGH: Role = Role {
+    name: "weigh",
+    files: || vec![("apart", wgsl!("weigh/apart")), ("together", wgsl!("weigh/together"))],
+};
+
 /// Which positions a token sees of those it could.
 pub static MASK: Role = Role {
     name: "mask",
