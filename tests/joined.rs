@@ -47,6 +47,31 @@ fn joined_kernels_compute_what_they_do_apart() {
     }
 }
 
+/// Spans of a head's positions are units of their own where heads are fewer than threads; and their sums are
+/// those of a pass over many tokens, whose heads stay whole.
+#[test]
+fn spans_of_attention_compute_what_whole_heads_do() {
+    let gpu = common::gpu();
+    let model = common::model(&gpu, "models/llama_mqa");
+    let options = |polls| EngineOptions { context: 400, polls, ..EngineOptions::default() };
+    let mut engine = Engine::new(model.clone(), options(u32::MAX)).expect("the engine fits");
+    let labels: Vec<&str> = engine.launches(1).expect("a pass").iter().map(|l| l.kernel.name).collect();
+    if gpu.caps().shared_process() && gpu.caps().clusters() && gpu.caps().threads > 1 {
+        assert!(labels.contains(&"attention_split"), "{labels:?}");
+    }
+    // Their end lies behind one span, at first, and behind two.
+    let prompt: Vec<u32> = (0..240).map(|i| 1 + i * 7 % 100).collect();
+    let answer = GenerateOptions { max_tokens: 60, ignore_end: true, ..Default::default() };
+    let ids = engine.generate_ids(&prompt, &answer).expect("an answer");
+    let mut apart = Engine::new(model, options(0)).expect("the engine fits");
+    assert_eq!(apart.generate_ids(&prompt, &answer).expect("an answer"), ids);
+    let all = [&prompt[..], &ids].concat();
+    let logits = apart.logits(&all, ids.len() + 1).expect("logits");
+    let likeliest = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a row");
+    let by_many: Vec<u32> = logits.iter().map(|row| likeliest(row) as u32).collect();
+    assert_eq!(by_many[..ids.len()], ids[..]);
+}
+
 /// One thread that does the work of all, and more or fewer threads than workgroups.
 #[test]
 fn joined_kernels_need_no_number_of_threads() {
@@ -130,7 +155,7 @@ fn threads_have_processors_of_their_own() {
     let mut engine = engine(&model, u32::MAX);
     let ids: Vec<u32> = (1..=120).collect();
     let start = std::time::Instant::now();
-    while own().is_empty() && start.elapsed().as_secs() < 30 {
+    while own().is_empty() && start.elapsed().as_secs() < 120 {
         engine.logits(&ids, 1).expect("logits");
     }
     let mut processors = own();

@@ -83,14 +83,11 @@ struct Need {
 impl Need {
     /// None where a launch cannot be joined with others.
     fn of(launch: &Launch) -> Option<Need> {
-        let plain = |extent: &Extent| !matches!(extent, Extent::Above(..));
         let planes = launch.weight.iter().flat_map(|weight| &weight.planes);
         let tensors = launch.args.iter().map(|arg| &arg.tensor).chain(planes);
         let n_bindings = tensors.clone().count();
         let n_images = tensors.filter(|tensor| tensor.texel.is_some()).count();
-        let joinable = launch.workgroup_lanes() == Some(8)
-            && launch.grid[..2].iter().all(plain)
-            && launch.grid[2] == Extent::Fixed(1);
+        let joinable = launch.workgroup_lanes() == Some(8) && launch.grid[2] == Extent::Fixed(1);
         joinable.then_some(())?;
         Some(Need { n_parts: 1, rounds: launch.rounds?, n_buffers: n_bindings - n_images, n_images })
     }
@@ -238,7 +235,6 @@ fn extent(extent: &Extent) -> String {
     match *extent {
         Extent::Fixed(n) => format!("{n}u"),
         Extent::Per(size, per) => format!("(({} + {}u) / {per}u)", count(size), per - 1),
-        // Not joined.
         Extent::Above(size, limit) => format!("select(0u, 1u, {} > {limit}u)", count(size)),
     }
 }

@@ -116,7 +116,7 @@ pub struct Attention {
 }
 
 /// Query heads of a cluster: more would not fit its registers.
-const HEADS_MAX: usize = 4;
+pub(super) const HEADS_MAX: usize = 4;
 
 /// The most query heads of a cluster that share keys and values, `most` at most.
 pub(super) fn heads_of_cluster(p: &Attention, most: usize) -> usize {
@@ -166,16 +166,7 @@ pub(super) fn record(
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
     let heads = heads_of_cluster(p, HEADS_MAX);
     let (biases, reach) = biases(g, p)?;
-    let n_columns = p.n_heads * p.head_dim;
-    // A head is written by its own cluster.
-    let dtype = match dtype {
-        Dtype::Q8Sums if !p.head_dim.is_multiple_of(32) => Dtype::F16,
-        other => other,
-    };
-    let y = match p.head_dim.is_multiple_of(8) {
-        true => g.activations("attention", q.rows, n_columns, dtype),
-        false => g.temp("attention", q.rows, n_columns, dtype),
-    };
+    let y = result(g, q, p, dtype);
     let weigh = weigh(g.caps(), cluster);
     let mut launch = g.launch(&ATTENTION).role(&CLUSTER, cluster).role(&WEIGH, weigh);
     if cluster == "shuffle" && p.pattern == Pattern::Dense {
@@ -204,6 +195,19 @@ pub(super) fn record(
         .terms(p.max_context.min(4096) + p.head_dim)
         .record()?;
     Ok(y)
+}
+
+/// The tensor for the result, of which each head is written by lanes of its own.
+pub(super) fn result(g: &mut Graph, q: Tensor, p: &Attention, dtype: Dtype) -> Tensor {
+    let n_columns = p.n_heads * p.head_dim;
+    let dtype = match dtype {
+        Dtype::Q8Sums if !p.head_dim.is_multiple_of(32) => Dtype::F16,
+        other => other,
+    };
+    match p.head_dim.is_multiple_of(8) {
+        true => g.activations("attention", q.rows, n_columns, dtype),
+        false => g.temp("attention", q.rows, n_columns, dtype),
+    }
 }
 
 /// Lanes that are one vector make many weights in the time of one.

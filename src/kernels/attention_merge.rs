@@ -50,6 +50,12 @@ pub(super) fn attention_merge(
         _ => Extent::Fixed(1),
     };
     let quads = (p.n_heads * p.head_dim / 4) as u32;
+    let workgroups = Extent::Fixed(quads.div_ceil(n_lanes));
+    let grid = match y.n_rows() {
+        // Launches of two dimensions can be joined with others.
+        1 => [workgroups, needed, Extent::Fixed(1)],
+        _ => [workgroups, y.row_extent(1), needed],
+    };
     g.launch(&ATTENTION_MERGE)
         .role(&REAL, roles::real_name(y.dtype))
         .config("HEAD_DIM", p.head_dim as u32)
@@ -67,8 +73,9 @@ pub(super) fn attention_merge(
         .read(batch.slots)
         .read(batch.limits)
         .update(y)
-        .grid([Extent::Fixed(quads.div_ceil(n_lanes)), y.row_extent(1), needed])
+        .grid(grid)
         .terms(p.n_spans)
+        .rounds(y.n_rows(), y.n_rows() * quads.div_ceil(n_lanes) as usize * p.n_spans)
         .record()
 }
 

@@ -1,7 +1,7 @@
 //! Attention of a few tokens over long sequences, spans side by side. The maths is in
 //! `shaders/attention_split.wgsl`.
 
-use super::attention::{self, Attention, AttentionParams, Heads, STEP, attention_case};
+use super::attention::{self, Attention, AttentionParams, HEADS_MAX, Heads, Pattern, STEP, attention_case};
 use super::attention_merge::{Merge, attention_merge};
 use super::kv::{Batch, Kv};
 use super::roles::{self, CLUSTER, KV_READ, MASK, REAL, WEIGH};
@@ -51,13 +51,23 @@ pub(super) struct Split {
 /// Tokens of a step above which a GPU is busy without splitting.
 const TOKENS_MAX: usize = 8;
 
+/// Heads, or groups of them, that a software driver's thread has when one more or less does not matter.
+const UNITS_ENOUGH: usize = 8;
+
 /// How to split the attention of a step of up to `n_tokens` tokens, or `None` where it need not be.
 pub(super) fn choose(caps: &Caps, n_tokens: usize, p: &Attention) -> Option<Split> {
     let cluster = roles::cluster(caps);
-    // On two cores of a software driver, one token of 3 kv heads took as long split as whole at 4096
-    // positions and longer at 1024; in one dispatch with the rest of its layer as long at 1024.
-    if caps.software() || p.max_context <= SPAN || n_tokens > TOKENS_MAX {
+    if p.max_context <= SPAN || n_tokens > TOKENS_MAX {
         return None;
+    }
+    if caps.software() {
+        // Three heads on two threads: one works while the other waits.
+        let (heads, threads) = (attention::heads_of_cluster(p, HEADS_MAX), caps.threads as usize);
+        let n_units = p.n_heads / heads;
+        let uneven = !n_units.is_multiple_of(threads) && n_units < UNITS_ENOUGH * threads;
+        // What can be joined with the rest of the layer.
+        let able = cluster == "shuffle" && p.pattern == Pattern::Dense && p.after == 0 && n_tokens == 1;
+        return (able && uneven).then_some(Split { heads, clusters: 1, cluster });
     }
     // Few heads per cluster make many clusters; those of a workgroup share what they read.
     let heads = attention::heads_of_cluster(p, 2);
@@ -77,7 +87,7 @@ pub(super) fn record(
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
     let n_spans = p.max_context.div_ceil(SPAN);
     let (biases, reach) = attention::biases(g, p)?;
-    let y = g.temp("attention", q.rows, p.n_heads * p.head_dim, dtype);
+    let y = attention::result(g, q, p, dtype);
     let n_partials = q.n_rows() * p.n_heads * n_spans;
     let partials = g.temp("attention spans", n_partials, p.head_dim + 4, Dtype::F32);
     let a = attention::params_of(q, batch, p, reach);
@@ -89,8 +99,10 @@ pub(super) fn record(
         _ => Extent::Fixed(n_spans as u32),
     };
     let weigh = attention::weigh(g.caps(), split.cluster);
+    let tokens = if q.n_rows() == 1 { Extent::Fixed(1) } else { q.row_extent(1) };
+    let rounds = n_spans * groups as usize * (SPAN / 4 + SPAN / 32 + 8);
     let launch = g.launch(&ATTENTION_SPLIT).role(&CLUSTER, split.cluster).role(&WEIGH, weigh);
-    attention::configure(launch, p, kv, dtype)
+    attention::configure(launch, p, kv, y.dtype)
         .config("CLUSTERS", split.clusters)
         .config("HEADS", split.heads as u32)
         .config("PAIRS", split.heads.div_ceil(2) as u32)
@@ -120,7 +132,8 @@ pub(super) fn record(
         .update(partials)
         .bind(2, kv.k, Access::Read)
         .bind(2, kv.v, Access::Read)
-        .grid([Extent::Fixed(groups.div_ceil(split.clusters)), spans, q.row_extent(1)])
+        .grid([Extent::Fixed(groups.div_ceil(split.clusters)), spans, tokens])
+        .rounds(q.n_rows(), q.n_rows() * rounds)
         .terms(SPAN + p.head_dim)
         .record()?;
     let merge = Merge { window: a.window, after: a.after, n_spans, n_heads: p.n_heads, head_dim: p.head_dim };
@@ -198,6 +211,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let (f16, f32) = (Dtype::F16, Dtype::F32);
     add([9, 3, 64], (None, None, f16, f16), 3, 1, best);
     add([4, 1, 256], (Some(300), Some(20.0), f32, f32), 2, 2, best);
+    add([9, 3, 64], (None, None, f16, Dtype::Q8Sums), 3, 1, best);
     add([2, 2, 80], (None, None, Dtype::F16, f16), 1, 2, best);
     add([8, 2, 128], (None, None, f16, f32), 2, 4, best);
     add([3, 3, 96], (None, None, Dtype::Q8, f16), 1, 4, best);
