@@ -67,7 +67,8 @@ fn spans_of_attention_compute_what_whole_heads_do() {
     assert_eq!(apart.generate_ids(&prompt, &answer).expect("an answer"), ids);
     let all = [&prompt[..], &ids].concat();
     let logits = apart.logits(&all, ids.len() + 1).expect("logits");
-    let likeliest = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a row");
+    let likeliest =
+        |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a row");
     let by_many: Vec<u32> = logits.iter().map(|row| likeliest(row) as u32).collect();
     assert_eq!(by_many[..ids.len()], ids[..]);
 }

@@ -50,6 +50,7 @@ fn sources() -> BTreeMap<String, (Source, &'static [Field])> {
             for case in cases {
                 let mut g = Graph::new(caps);
                 (case.record)(&mut g, &mut Inputs::new(1)).expect("the case can be recorded");
+                g.settle().expect("files that can be read");
                 for launch in g.launches() {
                     let source = launch.source().unwrap_or_else(|error| panic!("{}: {error}", launch.label));
                     sources.insert(source.wgsl.clone(), (source, launch.kernel.params));

@@ -13,21 +13,14 @@
 //! ```
 //!
 //! Quads of f32 are texels of words, too, so that all images of scratch memory are alike. Any temporary
-//! becomes one where every kernel that uses it declares it as `array<vec4<f32>>`; see [`Graph::settle`].
+//! becomes one where every kernel that uses it declares it as `array<vec4<f32>>`; see `settle.rs`.
 //!
 //! Activations are written as f16, 8 to a texel, an *octet*. Its elements are made by neighbouring lanes
 //! of a subgroup, two with a `real4` each or four with a `real2`; the first of them writes it. So
 //! neighbouring lanes must write neighbouring elements, and all of an octet or none. Or they are written as
 //! blocks of 32 bytes, three texels, by 8 lanes with a `real4` each (`byte_texel.wgsl`).
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use super::launch::Launch;
-use super::link::{Wgsl, text, wgsl};
-use super::record::{Binding, Dtype, Graph, Storage, TEXEL_WORDS};
-use crate::error::Result;
-use crate::gpu::IMAGE_LEN_MAX;
+use super::link::{Wgsl, wgsl};
 
 /// Gives `texel_of`.
 const TEXEL: Wgsl = wgsl!("texel");
@@ -80,7 +73,11 @@ impl Element {
     /// An element of the array `name`.
     fn load(&self, name: &str, index: &str) -> String {
         let texel = format!("textureLoad({name}, texel_of({index}))");
-        if self.is_f32() { format!("bitcast<vec4<f32>>({texel})") } else { format!("{texel}.{}", self.swizzle) }
+        if self.is_f32() {
+            format!("bitcast<vec4<f32>>({texel})")
+        } else {
+            format!("{texel}.{}", self.swizzle)
+        }
     }
 
     /// The statement that stores `value`.
@@ -229,63 +226,18 @@ fn first_use<'a>(line: &'a str, arrays: &'a [Array]) -> Option<(&'a str, &'a Arr
     None
 }
 
-/// Where the files of a launch declare quads of f32 that are written as a whole.
-fn quads_of_f32(launch: &Launch) -> Result<Vec<(u32, u32)>> {
+/// Where `text` declares quads of f32 that it writes as a whole.
+pub(super) fn quads_of_f32(text: &str) -> Vec<(u32, u32)> {
     let mut found = Vec::new();
-    for file in std::iter::once(&launch.kernel.wgsl).chain(launch.files.iter().map(|(_, file)| file)) {
-        let text = text(file)?;
-        for (at, _, name, element) in text.lines().filter_map(declaration) {
-            let array = [Array { name: name.to_owned(), element }];
-            let is_part = |after: &str| after.starts_with(['[', '.']) && after.contains(" = ");
-            let in_parts = |line| first_use(line, &array).is_some_and(|(.., after)| is_part(after));
-            if element.is_f32() && !text.lines().any(in_parts) {
-                found.push(at);
-            }
+    for (at, _, name, element) in text.lines().filter_map(declaration) {
+        let array = [Array { name: name.to_owned(), element }];
+        let is_part = |after: &str| after.starts_with(['[', '.']) && after.contains(" = ");
+        let in_parts = |line| first_use(line, &array).is_some_and(|(.., after)| is_part(after));
+        if element.is_f32() && !text.lines().any(in_parts) {
+            found.push(at);
         }
     }
-    Ok(found)
-}
-
-impl Graph {
-    /// Makes images of the tensors that all kernels read and write by quads of f32, where the device is
-    /// faster so. Nothing may be recorded afterwards.
-    pub fn settle(&mut self) -> Result<()> {
-        if !(self.caps().images && self.caps().images_updated) {
-            return Ok(());
-        }
-        let is_open = |storage: &Storage| {
-            matches!(storage, Storage::Temporary { .. } | Storage::External(Binding::Host(_)))
-        };
-        let mut wanted: Vec<bool> = Vec::new();
-        for info in &self.tensors {
-            let is_f32 = info.tensor.dtype == Dtype::F32 && info.tensor.texel.is_none();
-            wanted.push(is_f32 && info.tensor.quads() <= IMAGE_LEN_MAX && is_open(&info.storage));
-        }
-        let mut known: HashMap<&str, Vec<(u32, u32)>> = HashMap::new();
-        for launch in &self.launches {
-            if !known.contains_key(launch.label.as_str()) {
-                known.insert(&launch.label, quads_of_f32(launch)?);
-            }
-            let quads = &known[launch.label.as_str()];
-            let mut next = [0; 3];
-            for arg in &launch.args {
-                let binding = &mut next[arg.group as usize];
-                wanted[arg.tensor.id] &= quads.contains(&(arg.group, *binding));
-                *binding += 1;
-            }
-        }
-        for (info, _) in self.tensors.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted) {
-            info.tensor.texel = Some(TEXEL_WORDS);
-            if let Storage::External(Binding::Host(words)) = &info.storage {
-                let image = Binding::HostImage(Arc::clone(words), TEXEL_WORDS);
-                info.storage = Storage::External(image);
-            }
-        }
-        for arg in self.launches.iter_mut().flat_map(|launch| &mut launch.args) {
-            arg.tensor.texel = self.tensors[arg.tensor.id].tensor.texel;
-        }
-        Ok(())
-    }
+    found
 }
 
 #[cfg(test)]
@@ -302,6 +254,33 @@ mod tests {
 
     fn at(group: u32, binding: u32) -> At {
         At { group, binding, blocks: false }
+    }
+
+    #[test]
+    fn quads_of_f32_are_read_and_written_as_words() {
+        let text = "\
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gain: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
+    y[at] += gain[c] * y[y_of(gain[0])].x;
+    y[2u] = vec4<f32>(1.0);
+    z[at][lane] = 1.0;";
+        // The parts of z are written by lanes of their own, which texels cannot be.
+        assert_eq!(quads_of_f32(text), [(0, 2), (0, 3)]);
+        let arrays = arrays(text, &[at(0, 2), at(0, 3)]);
+        let lines: Vec<String> = text.lines().map(|line| rewrite(line, &arrays)).collect();
+        assert_eq!(
+            lines[..5],
+            [
+                "@group(0) @binding(2) var y: texture_storage_2d<rgba32uint, read_write>;",
+                "@group(0) @binding(3) var gain: texture_storage_2d<rgba32uint, read>;",
+                "@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;",
+                "    textureStore(y, texel_of(at), bitcast<vec4<u32>>(bitcast<vec4<f32>>(textureLoad(y, texel_of(at))) + \
+                 (bitcast<vec4<f32>>(textureLoad(gain, texel_of(c))) * bitcast<vec4<f32>>(textureLoad(y, \
+                 texel_of(y_of(bitcast<vec4<f32>>(textureLoad(gain, texel_of(0))))))).x)));",
+                "    textureStore(y, texel_of(2u), bitcast<vec4<u32>>(vec4<f32>(1.0)));",
+            ]
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod params;
 mod program;
 mod record;
 mod scratch;
+mod settle;
 mod twin;
 mod weight;
 

@@ -61,11 +61,6 @@ impl std::fmt::Display for Difference {
 }
 
 impl Graph {
-    /// The bytes of scratch memory that the graph needs.
-    pub fn scratch_bytes(&self) -> u64 {
-        place(self).len()
-    }
-
     /// Links and compiles the shaders (in parallel), places temporaries and prepares every dispatch.
     pub fn build(mut self, gpu: &Gpu, scratch: &mut Scratch) -> Result<Program> {
         self.settle()?;

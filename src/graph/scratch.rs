@@ -92,11 +92,6 @@ fn take(free: &mut Vec<usize>, sizes: &mut Vec<u64>, need: u64) -> usize {
 }
 
 impl Places {
-    /// Bytes of scratch memory in all.
-    pub fn len(&self) -> u64 {
-        self.sizes.iter().sum::<u64>() + self.image_sizes.iter().map(|texels| 16 * texels).sum::<u64>()
-    }
-
     /// Allocates what `scratch` lacks and gives the memory of tensor `id`.
     pub fn allocate(&self, gpu: &Gpu, scratch: &mut Scratch) -> Result<()> {
         for (i, &need) in self.sizes.iter().enumerate() {

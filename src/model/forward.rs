@@ -136,10 +136,7 @@ fn layers(g: &mut Graph, d: &Decoder, tensors: &Tensors, step: &Step, real: Dtyp
     let relative = tensors
         .relative
         .as_ref()
-        .map(|(table, reach)| {
-            let table = Binding::Device(table.whole());
-            (vector(g, &table, d.n_heads * (2 * reach + 1)), *reach)
-        });
+        .map(|(table, reach)| (vector(g, table, d.n_heads * (2 * reach + 1)), *reach));
     for (i, layer) in tensors.layers().enumerate() {
         x = self::layer(g, d, layer, step, i, relative, x, real)?;
     }

@@ -1,5 +1,6 @@
 //! The weights of a model, one after another: found in the file, checked, packed, sent to the device.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::arch::{Architecture, QkvLayout};
@@ -12,7 +13,7 @@ use super::relative;
 use super::source::{Finder, Part};
 use super::tensors::{Cross, Ffn, Layer, Linear, NormWeights, OutputHead, Tensors};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Uploader};
+use crate::gpu::{Gpu, Uploader};
 use crate::graph::{Binding, PackedWeight, RowSource};
 use crate::tensor::Format;
 use crate::weights::Weights;
@@ -38,8 +39,8 @@ pub(super) struct Loader<'a> {
 /// Where packed weights go.
 pub(super) enum Destination {
     Device(Uploader),
-    /// Only shapes are wanted; the buffer stands for every table.
-    Nowhere(Buffer),
+    /// Only shapes are wanted.
+    Nowhere,
 }
 
 impl<'a> Loader<'a> {
@@ -407,15 +408,18 @@ impl<'a> Loader<'a> {
     }
 
     /// The bias of each head and distance, which the first layer's table has by buckets.
-    pub(super) fn relative(&mut self, d: &Decoder) -> Result<Option<(Buffer, usize)>> {
+    pub(super) fn relative(&mut self, d: &Decoder) -> Result<Option<(Binding, usize)>> {
         let Some(relative) = d.relative else { return Ok(None) };
         let name = "blk.0.attn_rel_b.weight";
         self.finder.required(name)?;
         let buckets = self.finder.vector(name, relative.n_buckets * d.n_heads)?.unwrap_or_default();
         let table = relative::table(&relative, &buckets, d.n_heads, d.bidirectional);
         let table = match &self.to {
-            Destination::Nowhere(buffer) => buffer.clone(),
-            Destination::Device(_) => self.gpu.buffer_with("attn_rel_b", bytemuck::cast_slice(&padded(&table)))?,
+            Destination::Nowhere => Binding::Host(Arc::default()),
+            Destination::Device(_) => {
+                let table = self.gpu.buffer_with("attn_rel_b", bytemuck::cast_slice(&padded(&table)))?;
+                Binding::Device(table.whole())
+            }
         };
         Ok(Some((table, relative.max_distance)))
     }
@@ -436,7 +440,7 @@ impl<'a> Loader<'a> {
     pub(super) fn floats(&mut self, name: &str, values: &[f32]) -> Result<Binding> {
         let values = padded(values);
         match &self.to {
-            Destination::Nowhere(_) => Ok(Binding::outline_of_quads(self.gpu.caps(), values.len())),
+            Destination::Nowhere => Ok(Binding::outline_of_quads(self.gpu.caps(), values.len())),
             Destination::Device(_) => Binding::quads(self.gpu, name, &values),
         }
     }
@@ -456,7 +460,7 @@ impl<'a> Loader<'a> {
         if parts.iter().all(|part| part.format == to) {
             return Ok(None);
         }
-        if let Destination::Nowhere(_) = self.to {
+        if let Destination::Nowhere = self.to {
             return Ok(Some(parts.iter().map(|part| part.outline(to)).collect()));
         }
         parts.iter().map(|part| part.requantised(to)).collect::<Result<_>>().map(Some)
@@ -503,9 +507,7 @@ impl<'a> Loader<'a> {
         row: &RowSource,
     ) -> Result<PackedWeight> {
         match &self.to {
-            Destination::Nowhere(_) => {
-                PackedWeight::outline(self.gpu.caps(), name, format, n_rows, n_columns)
-            }
+            Destination::Nowhere => PackedWeight::outline(self.gpu.caps(), name, format, n_rows, n_columns),
             Destination::Device(uploader) => {
                 let start = Instant::now();
                 let packed =

@@ -1,6 +1,5 @@
 //! The weights of a model as they lie in device memory, by what they are for.
 
-use crate::gpu::Buffer;
 use crate::graph::{Binding, PackedWeight};
 
 /// A matrix and the bias that is added to its product.
@@ -30,7 +29,7 @@ pub struct Tensors {
     /// (n_embd, embedding_width), where they differ.
     pub projection: Option<Linear>,
     /// (n_heads, 2 * reach + 1): the bias of each distance, and the reach.
-    pub relative: Option<(Buffer, usize)>,
+    pub relative: Option<(Binding, usize)>,
     pub head: OutputHead,
     pub output_norm: Option<NormWeights>,
     /// Those of the file; see [`Tensors::layers`].

@@ -124,26 +124,23 @@ impl Test {
         let n_vocab = engine.model().decoder.n_vocab as u32;
         // Other tokens each time, so that no page of an earlier run is shared.
         let mut tokens = |n: usize| -> Vec<u32> { (0..n).map(|_| seed.below(n_vocab)).collect() };
-        if self.n_gen == 0 {
-            let prompt = tokens(self.n_depth + self.n_prompt);
-            if self.n_depth > 0 {
-                let request =
-                    Request { prompt: prompt[..self.n_depth].to_vec(), max_tokens: 1, ..Request::default() };
-                engine.submit(request)?;
-                finish(engine, 0)?;
+        let (n_sequences, n_read, n_written) = match self.n_gen {
+            0 => (1, self.n_prompt, 1),
+            n => (self.n_batch, 1, n + 1),
+        };
+        let prompts: Vec<Vec<u32>> = (0..n_sequences).map(|_| tokens(self.n_depth + n_read)).collect();
+        if self.n_depth > 0 {
+            // So that sequences find what they are behind, and begin together.
+            for prompt in &prompts {
+                let prompt = prompt[..self.n_depth].to_vec();
+                engine.submit(Request { prompt, max_tokens: 1, ..Request::default() })?;
             }
-            engine.submit(Request { prompt, max_tokens: 1, ..Request::default() })?;
-            return finish(engine, 0);
+            finish(engine, 0)?;
         }
-        for _ in 0..self.n_batch {
-            let request = Request {
-                prompt: tokens(self.n_depth + 1),
-                max_tokens: self.n_gen + 1,
-                ..Request::default()
-            };
-            engine.submit(request)?;
+        for prompt in prompts {
+            engine.submit(Request { prompt, max_tokens: n_written, ..Request::default() })?;
         }
-        finish(engine, self.n_batch)
+        finish(engine, if self.n_gen == 0 { 0 } else { n_sequences })
     }
 }
 
