@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -292,40 +291,5 @@ impl Program {
             }
         }
         Ok(())
-    }
-
-    /// Runs the whole list on the twins, from the device's memory as it is now, and returns what
-    /// `tensor` would hold. The device's memory does not change.
-    pub fn run_on_twins(&self, gpu: &Gpu, sizes: &Sizes, tensor: Tensor) -> Result<Vec<f64>> {
-        let mut memory: HashMap<Slice, Arc<Vec<u32>>> = HashMap::new();
-        let fetch = |memory: &mut HashMap<Slice, Arc<Vec<u32>>>, tensor: &Tensor| -> Result<Vec<u32>> {
-            let Some(slice) = self.slice(*tensor) else { return Ok(Vec::new()) };
-            if let Some(words) = memory.get(slice) {
-                return Ok(words.to_vec());
-            }
-            let words = Arc::new(self.words(gpu, *tensor)?);
-            memory.insert(slice.clone(), words.clone());
-            Ok(words.to_vec())
-        };
-        for launch in &self.launches {
-            let mut arguments = Vec::new();
-            for arg in &launch.args {
-                arguments.push(fetch(&mut memory, &arg.tensor)?);
-            }
-            let mut planes = Vec::new();
-            for plane in launch.weight.iter().flat_map(|weight| &weight.planes) {
-                planes.push(self.words(gpu, *plane)?);
-            }
-            let mut call = Call::new(launch, sizes, arguments, planes);
-            (launch.kernel.twin)(&mut call)?;
-            for (arg, words) in launch.args.iter().zip(call.into_arguments()) {
-                if let (true, Some(slice)) = (arg.access != Access::Read, self.slice(arg.tensor)) {
-                    // Scratch buffers are shared by tensors of other lengths, which now hold nothing.
-                    memory.retain(|other, _| other.buffer != slice.buffer || other == slice);
-                    memory.insert(slice.clone(), Arc::new(words));
-                }
-            }
-        }
-        Ok(tensor.dtype.decode(&fetch(&mut memory, &tensor)?))
     }
 }

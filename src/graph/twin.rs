@@ -145,11 +145,6 @@ impl<'a> Call<'a> {
         self.arguments[i] = words;
     }
 
-    /// The arguments after the twin has run.
-    pub(super) fn into_arguments(self) -> Vec<Vec<u32>> {
-        self.arguments
-    }
-
     /// Compares what the GPU left in the arguments with what the twin wrote.
     pub(super) fn compare(&self, found: &[Vec<u32>]) -> Result<Compared> {
         let mut compared = Compared::default();
