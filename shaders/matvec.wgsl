@@ -7,11 +7,12 @@
 //
 // A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
-// its tokens. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a
-// lane takes TAIL_GROUPS of the groups. Every token is summed in the same order whatever COLS is.
+// its tokens. It takes them by units, ABREAST groups (1 or 2), in the order in which they lie in memory. Where
+// TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a lane takes TAIL_UNITS of
+// the units. Every token is summed in the same order whatever COLS is.
 import package::after::after;
 import package::cluster::{Lane, lane_of, cluster_of};
-import package::config::{CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_GROUPS, TOTALS, WG_SIZE};
+import package::config::{ABREAST, CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_UNITS, TOTALS, UNITS, WG_SIZE};
 import package::dots::{Operand, operand};
 import package::epilogue::finish;
 import package::kept_sums::{next_part, no_sums};
@@ -38,6 +39,7 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
     let first_token = workgroup.y * COLS;
 
+    let n_units = (params.n_groups + ABREAST - 1u) / ABREAST;
     var sums = no_sums();
     // Whole steps of 8 blocks, and one for the tail. The loops stay loops: what a driver writes out for
     // all groups would not fit the caches of instructions.
@@ -53,15 +55,15 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
             let token = min(first_token + c, params.n_tokens - 1u);
             inputs[c] = operand(token * params.n_quads, at, params.n_quads);
         }
-        let own = select(0u, index / max(TAIL, 1u) * TAIL_GROUPS, is_tail);
-        let n_own = select(min(GROUPS, params.n_groups), TAIL_GROUPS, is_tail);
+        let own = select(0u, index / max(TAIL, 1u) * TAIL_UNITS, is_tail);
+        let n_own = select(min(UNITS, n_units), TAIL_UNITS, is_tail);
         for (var part = 0u; part < PARTS; part++) {
             for (var j = 0u; j < n_own; j++) {
-                let group = min(first + min(own + j, GROUPS - 1u), params.n_groups - 1u);
-                var made = products(group, part, at, params.n_blocks, &inputs);
-                let mine = select(GROUPS, own + j, block < params.n_blocks);
-                let last = select(j + 1u, GROUPS, is_tail);
-                add_products(&sums, &made, mine, j, last, TAIL_GROUPS, lane);
+                let unit = min(first / ABREAST + min(own + j, UNITS - 1u), n_units - 1u);
+                var made = products(ABREAST * unit, part, at, params.n_blocks, &inputs);
+                let mine = select(UNITS, own + j, block < params.n_blocks);
+                let last = select(j + 1u, UNITS, is_tail);
+                add_products(&sums, &made, mine, j, last, TAIL_UNITS, lane);
             }
             next_part(&sums);
         }

@@ -1,5 +1,4 @@
 // Plays `rows`: a product takes the 4 rows of a group at once.
-import package::cluster::{Lane, cluster_pair4};
 import package::config::COLS;
 import package::dots::{Operand, dots};
 import package::weight::load_weights;
@@ -24,14 +23,4 @@ fn products(
         all[c] = vec4<f32>(first[c], second[c]);
     }
     return all;
-}
-
-// As cluster_pair4.
-fn cluster_pair(a: Rows, b: Rows, mask: u32, lane: Lane) -> Rows {
-    return cluster_pair4(a, b, mask, lane);
-}
-
-// The rows of a group from those of its first and its last part.
-fn whole(first: Rows, last: Rows) -> vec4<f32> {
-    return first;
 }

@@ -28,7 +28,7 @@ fn cluster_pair(a: Rows, b: Rows, mask: u32, lane: Lane) -> Rows {
     return cluster_pair2(a, b, mask, lane);
 }
 
-// The rows of a group from those of its first and its last part.
-fn whole(first: Rows, last: Rows) -> vec4<f32> {
-    return vec4<f32>(first, last);
+// The group's rows from those of the first and the last part.
+fn whole(first: Rows, last: Rows) -> array<vec4<f32>, 1> {
+    return array<vec4<f32>, 1>(vec4<f32>(first, last));
 }

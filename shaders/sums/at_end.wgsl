@@ -1,15 +1,15 @@
 // Plays `sums`: each lane adds up what it multiplies of every row and token, and the lanes are added
-// when all is multiplied. Value c * GROUPS + g: the 4 rows of group g, token c. All 4 are one part.
+// when all is multiplied. Value c * GROUPS + g: the 4 rows of group g, token c.
 import package::cluster::{Lane, cluster_pair4, lane_of};
 import package::config::{COLS, GROUPS, TOTALS, VALUES, VALUES_1, VALUES_2};
 import package::kept_sums::Sums;
 import package::rows::Rows;
 
-// Adds a lane's products with `group`, if that is one of GROUPS.
+// Adds a lane's products with unit `unit`, a group, if that is one of GROUPS.
 fn add_products(
     sums: ptr<function, Sums>,
     products: ptr<function, array<Rows, COLS>>,
-    group: u32,
+    unit: u32,
     first: u32,
     end: u32,
     by: u32,
@@ -17,7 +17,7 @@ fn add_products(
 ) {
     for (var g = 0u; g < GROUPS; g++) { // unroll
         for (var c = 0u; c < COLS; c++) { // unroll
-            (*sums).values[c * GROUPS + g] += select(vec4<f32>(0.0), (*products)[c], group == g);
+            (*sums).values[c * GROUPS + g] += select(vec4<f32>(0.0), (*products)[c], unit == g);
         }
     }
 }

@@ -4,7 +4,7 @@
 //
 // Source: GGUF type table.
 import package::block::Block;
-import package::band::{tile_first, tile_unit, tile_width};
+import package::band::{tile_pair, tile_unit, tile_width};
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
 
@@ -17,7 +17,7 @@ struct Weights {
 // Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
 fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    let at = tile_first(group, block, n_blocks, 8u) + 16u * pair * width;
+    let at = tile_pair(group, pair, block, n_blocks, 8u);
     var parts: array<vec4<u32>, 16>;
     for (var p = 0u; p < 16u; p++) { // unroll
         parts[p] = weight_quants[at + p * width];

@@ -9,7 +9,7 @@ import package::block::Block;
 import package::bytes::{bytes_in_place, bytes_unsigned, scaled_for_bytes};
 import package::halves::{low_halves, high_halves};
 import package::nibbles::{bit_quad, fifth_bits, nibble_pairs, nibble_quad, nibbles_of, with_bit_pairs};
-import package::band::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_pair, tile_unit, tile_width};
 import package::pair::pair_words;
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -26,7 +26,7 @@ struct Weights {
 // Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
 fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    let at = tile_first(group, block, n_blocks, 1u) + 2u * pair * width;
+    let at = tile_pair(group, pair, block, n_blocks, 1u);
     let scales_at = block_unit(group, block, n_blocks);
     return Weights(
         array<vec4<u32>, 2>(weight_quants[at], weight_quants[at + width]),

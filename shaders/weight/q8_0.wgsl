@@ -7,7 +7,7 @@
 import package::block::Block;
 import package::bytes::bytes_signed;
 import package::halves::one_half;
-import package::band::{block_unit, tile_first, tile_unit, tile_width};
+import package::band::{block_unit, tile_pair, tile_unit, tile_width};
 import package::pair::pair_word;
 
 @group(1) @binding(0) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -23,7 +23,7 @@ struct Weights {
 // Blocks `block` of a pair (pair.wgsl) of the rows of `group`.
 fn load_weights(group: u32, pair: u32, block: u32, n_blocks: u32) -> Weights {
     let width = tile_width(block, n_blocks);
-    let at = tile_first(group, block, n_blocks, 2u) + 4u * pair * width;
+    let at = tile_pair(group, pair, block, n_blocks, 2u);
     var parts: array<vec4<u32>, 4>;
     for (var p = 0u; p < 4u; p++) { // unroll
         parts[p] = weight_quants[at + p * width];

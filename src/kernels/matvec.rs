@@ -228,7 +228,9 @@ pub(super) fn record(
     // Vectors of 4 sums that a cluster makes, a power of two.
     let values = shape.groups * shape.cols;
     let (at_once, half, kept) = (shape.at_once(g.caps()), shape.half(), shape.kept(g.caps()));
-    let parts = shape.parts(g.caps());
+    let (parts, abreast) = (shape.parts(g.caps()), shape.abreast(g.caps()));
+    let (rows, units) = (shape.rows(g.caps()), shape.groups / abreast);
+    let totals = if at_once { abreast * kept } else { (values / 8).max(1) };
     for (i, chunk) in weight.chunks.iter().enumerate() {
         let none = g.none();
         // Lanes that are a memory channel each gain nothing from sharing a block.
@@ -244,7 +246,7 @@ pub(super) fn record(
             .launch(&MATVEC)
             .weight(&weight.name, weight.format, chunk)
             .role(&DOTS, dots)
-            .role(&ROWS, if parts == 2 { "two" } else { "four" })
+            .role(&ROWS, rows)
             .role(&INPUT, roles::input(x))
             .role(&CLUSTER, shape.cluster)
             .role(&SUMS, if at_once { "at_once" } else { "at_end" })
@@ -253,17 +255,20 @@ pub(super) fn record(
             .config("COLS", shape.cols)
             .config("GROUPS", shape.groups)
             .config("TAIL", tail)
-            .config("TAIL_GROUPS", (shape.groups * tail.max(1)).div_ceil(8))
+            .config("ABREAST", abreast)
+            .config("UNITS", units)
+            .config("TAIL_UNITS", (units * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
             .config("SUMS", sums)
             .config("WORDS", 4 / sums)
             .config("PARTS", parts)
             .config("HALF", half)
             .config("HALF_1", (half / 2).max(1))
-            .config("SWAPS_1", if half > 1 { kept / 2 } else { 0 })
-            .config("SWAPS_2", if half > 2 { kept / 2 } else { 0 })
+            .config("SWAPS_1", if half * abreast > 1 { totals / 2 } else { 0 })
+            .config("SWAPS_2", if half > 2 || abreast > 1 { totals / 2 } else { 0 })
+            .config("STRIDE", half.min(2))
             .config("KEPT", kept)
-            .config("TOTALS", if at_once { kept } else { (values / 8).max(1) })
+            .config("TOTALS", totals)
             .config("VALUES", values)
             .config("VALUES_1", (values / 2).max(1))
             .config("VALUES_2", (values / 4).max(1))
@@ -277,7 +282,7 @@ pub(super) fn record(
         let columns = (chunk.n_rows as u32 / 4).div_ceil(shape.groups * shape.clusters);
         if shape.cluster == "shuffle" {
             let steps = chunk.n_blocks.div_ceil(8) + 1;
-            let (parts, groups) = (parts as usize, (parts * shape.groups) as usize);
+            let (parts, groups) = (parts as usize, (parts * units) as usize);
             let clusters = columns as usize * x.n_rows().div_ceil(shape.cols as usize);
             launch = launch.rounds(x.n_rows(), clusters * (steps * (1 + parts + 2 * groups) + 2 * groups));
         }

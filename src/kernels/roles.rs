@@ -37,7 +37,16 @@ pub static DOTS: Role = Role {
 
 /// How many rows of a weight a matrix product takes at once.
 pub static ROWS: Role =
-    Role { name: "rows", files: || vec![("two", wgsl!("rows/two")), ("four", wgsl!("rows/four"))] };
+    Role {
+        name: "rows",
+        files: || {
+            vec![
+                ("two", wgsl!("rows/two")),
+                ("across", wgsl!("rows/across")),
+                ("four", wgsl!("rows/four")),
+            ]
+        },
+    };
 
 /// The input of a matrix product, by quads.
 pub static ACTIVATIONS: Role = Role {

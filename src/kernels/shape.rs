@@ -26,10 +26,24 @@ impl Shape {
         caps.software() && self.groups >= 4 && self.cluster == "shuffle"
     }
 
-    /// Parts in which a cluster takes the 4 rows of its groups. A loop of 4 rows is twice the code of one of 2,
-    /// which matters from 8 tokens on.
+    /// The file that plays `rows`. Lanes that add up at once take the rows as they lie in memory, pair after
+    /// pair: 4 rows, but from 8 tokens on 2, since a loop of 4 is twice the code.
+    pub fn rows(&self, caps: &Caps) -> &'static str {
+        match self.at_once(caps) {
+            true if self.cols <= 4 && self.groups.is_multiple_of(8) => "across",
+            true => "two",
+            false => "four",
+        }
+    }
+
+    /// Groups of which a cluster takes rows at once.
+    pub fn abreast(&self, caps: &Caps) -> u32 {
+        if self.rows(caps) == "across" { 2 } else { 1 }
+    }
+
+    /// Parts in which a cluster takes the 4 rows of its groups.
     pub fn parts(&self, caps: &Caps) -> u32 {
-        if self.at_once(caps) && self.cols > 4 { 2 } else { 1 }
+        if self.rows(caps) == "four" { 1 } else { 2 }
     }
 
     /// Tokens in a lane's vectors of the same groups, where lanes add up at once.
@@ -39,7 +53,8 @@ impl Shape {
 
     /// Vectors of the sums of a part's rows and a token that a lane keeps.
     pub fn kept(&self, caps: &Caps) -> u32 {
-        if self.at_once(caps) { self.groups / 4 * self.half() } else { self.groups * self.cols }
+        let groups = self.groups / self.abreast(caps);
+        if self.at_once(caps) { groups / 4 * self.half() } else { groups * self.cols }
     }
 
     /// Whether the device can run it at all.
@@ -66,10 +81,9 @@ fn choose(caps: &Caps, n_rows: usize, n_tokens: usize) -> Shape {
     let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
     let wide = Shape { groups: 16, cols: 8, clusters: 1, cluster };
     match (caps.software(), n_tokens) {
-        // Loads cost most there: many rows share each activation, few tokens each weight. One or two
-        // tokens read weights as they lie, in bands of 4 groups.
-        (true, 1) => Shape { groups: 4, cols: 1, clusters: 1, cluster },
-        (true, 2) => Shape { groups: 4, cols: 2, clusters: 1, cluster },
+        // Loads cost most there: many rows share each activation, whole bands of 8 groups.
+        (true, 1) => Shape { groups: 8, cols: 1, clusters: 1, cluster },
+        (true, 2) => Shape { groups: 8, cols: 2, clusters: 1, cluster },
         (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
         (true, 9..) if many && wide.fits(caps) => wide,
         (true, _) => Shape { groups: 8, ..wide },

@@ -21,7 +21,7 @@ pub const F32: Format = Format {
     block_bytes: 4,
     dequantise: |block, out| out[0] = f32::from_bits(u32_at(block, 0)),
     quantise: Some(|values, bytes| put_each(values, bytes, f32::to_le_bytes)),
-    planes: &[Plane::per_block("quants", 128)],
+    planes: &[Plane::by_rows("quants", 128)],
     pack_group: |rows, n_blocks, planes| copy_rows(rows, n_blocks, 8, planes),
     unpack_row: |planes, n_blocks, row, out| {
         let [quants] = planes_of(planes);
@@ -42,7 +42,7 @@ pub const F16: Format = Format {
     block_bytes: 2,
     dequantise: |block, out| out[0] = f16::from_bits(u16_at(block, 0)).to_f32(),
     quantise: Some(|values, bytes| put_each(values, bytes, |value| f16::from_f32(value).to_le_bytes())),
-    planes: &[Plane::per_block("quants", 64)],
+    planes: &[Plane::by_rows("quants", 64)],
     pack_group: |rows, n_blocks, planes| copy_rows(rows, n_blocks, 4, planes),
     unpack_row: |planes, n_blocks, row, out| {
         unpack_halves(planes, n_blocks, row, out, |h| f16::from_bits(h).to_f32())
@@ -57,7 +57,7 @@ pub const BF16: Format = Format {
     block_bytes: 2,
     dequantise: |block, out| out[0] = bf16_to_f32(u16_at(block, 0)),
     quantise: Some(|values, bytes| put_each(values, bytes, |value| bf16::from_f32(value).to_le_bytes())),
-    planes: &[Plane::per_block("quants", 64)],
+    planes: &[Plane::by_rows("quants", 64)],
     pack_group: |rows, n_blocks, planes| copy_rows(rows, n_blocks, 4, planes),
     unpack_row: |planes, n_blocks, row, out| unpack_halves(planes, n_blocks, row, out, bf16_to_f32),
     wgsl: ("shaders/weight/bf16.wgsl", include_str!("../../../shaders/weight/bf16.wgsl")),

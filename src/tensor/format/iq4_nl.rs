@@ -20,7 +20,7 @@ pub const IQ4_NL: Format = Format {
     block_bytes: 18,
     dequantise,
     quantise: None,
-    planes: &[Plane::per_block("quants", 16), Plane::per_block("scales", 2)],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("scales", 2)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/iq4_nl.wgsl", include_str!("../../../shaders/weight/iq4_nl.wgsl")),

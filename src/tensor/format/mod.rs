@@ -1,9 +1,9 @@
 //! Stored weight formats: how they lie in a file, how they lie on the GPU, what they stand for.
 //!
 //! On the GPU every format is a few *planes*, each an array of u32 words, all with the same order:
-//! 4 rows form a *group*, whose order belongs to the format; 4 groups form a *band*, in which they
+//! 4 rows form a *group*, whose order belongs to the format; 8 groups form a *band*, in which they
 //! take turns by *tiles* of 8 blocks (see [`pack_into`]); a plane is the bands one after another. Rows
-//! are padded with zero weights to a multiple of 16 and columns to a multiple of 32 (a *block*). So
+//! are padded with zero weights to a multiple of 32 and columns to a multiple of 32 (a *block*). So
 //! [`Plane::words`] says everything about the size of a plane, and a tensor can be cut between any two
 //! bands.
 
@@ -121,7 +121,7 @@ pub fn names() -> String {
 }
 
 /// Rows whose packed weights lie together.
-pub const BAND: usize = 16;
+pub const BAND: usize = 32;
 
 /// Blocks of a row that lie together.
 const TILE: usize = 8;
@@ -135,15 +135,21 @@ pub struct Plane {
     pub words_per_block: usize,
     /// Words of 4 rows x 1 super-block (256 weights) each. Zero for a plane per block.
     pub words_per_super_block: usize,
+    /// Whether each row has words of its own. Then the pairs of rows of a tile lie apart.
+    pub by_rows: bool,
 }
 
 impl Plane {
+    pub const fn by_rows(name: &'static str, words: usize) -> Plane {
+        Plane { name, words_per_block: words, words_per_super_block: 0, by_rows: true }
+    }
+
     pub const fn per_block(name: &'static str, words: usize) -> Plane {
-        Plane { name, words_per_block: words, words_per_super_block: 0 }
+        Plane { name, words_per_block: words, words_per_super_block: 0, by_rows: false }
     }
 
     pub const fn per_super_block(name: &'static str, words: usize) -> Plane {
-        Plane { name, words_per_block: 0, words_per_super_block: words }
+        Plane { name, words_per_block: 0, words_per_super_block: words, by_rows: false }
     }
 
     /// Words of `n_rows` rows, each `n_blocks` blocks long.

@@ -22,7 +22,7 @@ pub const MXFP4: Format = Format {
     block_bytes: 17,
     dequantise,
     quantise: None,
-    planes: &[Plane::per_block("quants", 16), Plane::per_block("exponents", 1)],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("exponents", 1)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/mxfp4.wgsl", include_str!("../../../shaders/weight/mxfp4.wgsl")),

@@ -27,7 +27,8 @@ pub fn pack_rows<'a>(
 /// a row of zeros. `planes`: zeroed, as long as [`Plane::words`] says.
 ///
 /// ```text
-/// plane   [band of 16 rows][tile of 8 blocks][group of 4 rows][what the format keeps of them]
+/// plane            [band of 32 rows][tile of 8 blocks][group of 4 rows][what the format keeps of them]
+/// plane by rows    [band of 32 rows][tile of 8 blocks][pair of rows 0..2][group of 4 rows][... of the pair]
 /// ```
 ///
 /// The last tile is as wide as there are blocks left. The order is that of `shaders/band.wgsl`.
@@ -85,7 +86,7 @@ pub fn pack_into<'a>(
             let mut slices: Vec<&mut [u32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
             (format.pack_group)(bytes, n_blocks, &mut slices);
             for ((plane, words), own) in format.planes.iter().zip(&mut planes).zip(&own) {
-                for (at, from) in tiles(plane, n_blocks, group) {
+                for (at, from) in pieces(plane, n_blocks, group) {
                     words[at..at + from.len()].copy_from_slice(&own[from]);
                 }
             }
@@ -94,13 +95,15 @@ pub fn pack_into<'a>(
     })
 }
 
-/// Per tile of a group: where it begins in its band, and where it lies in the group's own order.
-fn tiles(plane: &Plane, n_blocks: usize, group: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+/// What lies together of a group: where it begins in its band, and where it lies in the group's own order.
+fn pieces(plane: &Plane, n_blocks: usize, group: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let whole = plane.tile_words(TILE);
-    (0..n_blocks.div_ceil(TILE)).map(move |tile| {
-        let words = plane.tile_words(TILE.min(n_blocks - TILE * tile));
-        let own = tile * whole..tile * whole + words;
-        (BAND / 4 * own.start + group * words, own)
+    let n_pieces = if plane.by_rows { 2 } else { 1 };
+    (0..n_blocks.div_ceil(TILE) * n_pieces).map(move |i| {
+        let (tile, piece) = (i / n_pieces, i % n_pieces);
+        let words = plane.tile_words(TILE.min(n_blocks - TILE * tile)) / n_pieces;
+        let own = tile * whole + piece * words;
+        (BAND / 4 * tile * whole + (piece * BAND / 4 + group) * words, own..own + words)
     })
 }
 
@@ -109,7 +112,7 @@ pub fn group_of(plane: &Plane, words: &[u32], n_blocks: usize, group: usize) -> 
     let band_words = plane.words(BAND, n_blocks);
     let band = &words[group / (BAND / 4) * band_words..][..band_words];
     let mut own = vec![0; plane.group_words(n_blocks)];
-    for (at, to) in tiles(plane, n_blocks, group % (BAND / 4)) {
+    for (at, to) in pieces(plane, n_blocks, group % (BAND / 4)) {
         let n = to.len();
         own[to].copy_from_slice(&band[at..at + n]);
     }

@@ -20,7 +20,7 @@ pub const Q4_0: Format = Format {
     block_bytes: 18,
     dequantise,
     quantise: Some(quantise),
-    planes: &[Plane::per_block("quants", 16), Plane::per_block("scales", 2)],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("scales", 2)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/q4_0.wgsl", include_str!("../../../shaders/weight/q4_0.wgsl")),

@@ -18,7 +18,7 @@ pub const Q4_1: Format = Format {
     block_bytes: 20,
     dequantise,
     quantise: None,
-    planes: &[Plane::per_block("quants", 16), Plane::per_block("scales", 4)],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("scales", 4)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/q4_1.wgsl", include_str!("../../../shaders/weight/q4_1.wgsl")),

@@ -24,7 +24,7 @@ pub const Q5_0: Format = Format {
     dequantise,
     quantise: None,
     planes: &[
-        Plane::per_block("quants", 16),
+        Plane::by_rows("quants", 16),
         Plane::per_block("high bits", 4),
         Plane::per_block("scales", 2),
     ],
