@@ -7,12 +7,12 @@
 //
 // A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
-// its tokens. It takes them by units, ABREAST groups (1 or 2), in the order in which they lie in memory. Where
-// TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a lane takes TAIL_UNITS of
+// its tokens. It takes them by units, ABREAST groups (1 or 2), in the order in which they lie in memory: BAND_UNITS
+// of a band, part after part, then those of the next. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a lane takes TAIL_UNITS of
 // the units. Every token is summed in the same order whatever COLS is.
 import package::after::after;
 import package::cluster::{Lane, lane_of, cluster_of};
-import package::config::{ABREAST, CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_UNITS, TOTALS, UNITS, WG_SIZE};
+import package::config::{ABREAST, BAND_UNITS, CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_UNITS, TOTALS, UNITS, WG_SIZE};
 import package::dots::{Operand, operand};
 import package::epilogue::finish;
 import package::kept_sums::{next_part, no_sums};
@@ -55,15 +55,17 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
             let token = min(first_token + c, params.n_tokens - 1u);
             inputs[c] = operand(token * params.n_quads, at, params.n_quads);
         }
-        let own = select(0u, index / max(TAIL, 1u) * TAIL_UNITS, is_tail);
-        let n_own = select(min(UNITS, n_units), TAIL_UNITS, is_tail);
-        for (var part = 0u; part < PARTS; part++) {
+        let n_rounds = select(PARTS * UNITS / BAND_UNITS, PARTS, is_tail);
+        let n_own = select(BAND_UNITS, TAIL_UNITS, is_tail);
+        for (var round = 0u; round < n_rounds; round++) {
+            let begin = select(round / PARTS * BAND_UNITS, 0u, is_tail);
+            let own = begin + select(0u, index / max(TAIL, 1u) * TAIL_UNITS, is_tail);
             for (var j = 0u; j < n_own; j++) {
                 let unit = min(first / ABREAST + min(own + j, UNITS - 1u), n_units - 1u);
-                var made = products(ABREAST * unit, part, at, params.n_blocks, &inputs);
+                var made = products(ABREAST * unit, round % PARTS, at, params.n_blocks, &inputs);
                 let mine = select(UNITS, own + j, block < params.n_blocks);
-                let last = select(j + 1u, UNITS, is_tail);
-                add_products(&sums, &made, mine, j, last, TAIL_UNITS, lane);
+                let past = select(begin + j + 1u, UNITS, is_tail);
+                add_products(&sums, &made, mine, begin + j, past, TAIL_UNITS, lane);
             }
             next_part(&sums);
         }

@@ -17,6 +17,7 @@ use crate::graph::{
     Call, Case, Dtype, Graph, Kernel, Launch, LaunchBuilder, PackedWeight, Rows, Tensor, WeightChunk, params,
     wgsl,
 };
+use crate::tensor::format::BAND;
 use crate::tensor::{FORMATS, format};
 
 pub static MATVEC: Kernel = Kernel {
@@ -257,6 +258,7 @@ pub(super) fn record(
             .config("TAIL", tail)
             .config("ABREAST", abreast)
             .config("UNITS", units)
+            .config("BAND_UNITS", units.min(BAND as u32 / 4 / abreast))
             .config("TAIL_UNITS", (units * tail.max(1)).div_ceil(8))
             .config("HAS_BIAS", bias.is_some())
             .config("SUMS", sums)
@@ -422,7 +424,7 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let best = roles::cluster(caps);
     // Every format, as the device would run it and with many columns.
     for format in &FORMATS {
-        for (n_tokens, cols, groups, images) in [(1, 1, 4, caps.images), (5, 4, 2, false)] {
+        for (n_tokens, cols, groups, images) in [(1, 1, 8, caps.images), (5, 4, 2, false)] {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
             // Three tiles of 8 blocks, the last narrower where the format has no super-blocks.
             let n_columns = if format.block_len == 256 { 768 } else { 544 };
@@ -432,17 +434,20 @@ fn cases(caps: &Caps) -> Vec<Case> {
     let q8 = format::by_name("Q8_0").expect("a known format");
     // Activations in blocks of bytes, of every format that may meet them.
     for format in FORMATS.iter().filter(|format| caps.byte_blocks() && format.block_len > 1) {
-        for (n_tokens, cols, groups) in [(1, 1, 4), (5, 4, 8), (9, 8, 8)] {
+        for (n_tokens, cols, groups) in [(1, 1, 8), (5, 4, 8), (9, 8, 8)] {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
             let n_columns = if format.block_len == 256 { 768 } else { 544 };
             cases.push(case(format, n_tokens, 20, n_columns, Dtype::Q8Sums, Kind::Store, shape, true));
         }
     }
     // Results that are normalised: several clusters, one and several tokens, rows that end a group early.
-    for (n_tokens, cols, clusters, dtype) in
-        [(1, 1, 1, Dtype::F16), (5, 4, 2, Dtype::F16), (3, 8, 1, Dtype::F32), (2, 4, 1, Dtype::Q8Sums)]
-    {
-        let shape = Shape { groups: 4, cols, clusters, cluster: best };
+    for (n_tokens, groups, cols, clusters, dtype) in [
+        (1, 8, 1, 1, Dtype::F16),
+        (5, 4, 4, 2, Dtype::F16),
+        (3, 4, 8, 1, Dtype::F32),
+        (2, 8, 4, 1, Dtype::Q8Sums),
+    ] {
+        let shape = Shape { groups, cols, clusters, cluster: best };
         let name = format!("Q8_0 {n_tokens}x88x64 {dtype:?} normed {shape:?}");
         let sizes = Sizes { n_tokens: n_tokens as u32, ..Default::default() };
         cases.push(Case::new(name, sizes, move |g, inputs| {
@@ -457,7 +462,9 @@ fn cases(caps: &Caps) -> Vec<Case> {
     }
     // Sums over the last 1 to 4 blocks of a row, several clusters, the last not full.
     for n_blocks in 9..=12 {
-        for (n_tokens, cols, groups) in [(1, 1, 4), (3, 2, 4), (3, 4, 8), (9, 8, 8), (9, 8, 16)] {
+        for (n_tokens, cols, groups) in
+            [(1, 1, 4), (1, 1, 8), (3, 2, 4), (3, 2, 16), (3, 4, 8), (5, 4, 16), (9, 8, 8), (9, 8, 16)]
+        {
             let shape = Shape { groups, cols, clusters: 1, cluster: best };
             if shape.fits(caps) {
                 cases.push(case(q8, n_tokens, 84, 32 * n_blocks, Dtype::F16, Kind::Store, shape, false));
@@ -477,8 +484,8 @@ fn cases(caps: &Caps) -> Vec<Case> {
         }
         cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Gated(Activation::Silu), shape, false));
         // Results in images, where there are images: whole octets, the last cluster not full.
-        for cols in [2, 8] {
-            let fours = Shape { groups: 4, cols, clusters: 1, cluster };
+        for (groups, cols) in [(8, 2), (4, 8)] {
+            let fours = Shape { groups, cols, clusters: 1, cluster };
             cases.push(case(q8, 3, 48, 64, Dtype::F16, Kind::Gated(Activation::Silu), fours, false));
             cases.push(case(q8, 3, 24, 64, Dtype::F16, Kind::Activate(Activation::Gelu), fours, false));
         }

@@ -77,16 +77,17 @@ impl Shape {
 /// The table of shapes by kind of device and numbers of rows and tokens.
 fn choose(caps: &Caps, n_rows: usize, n_tokens: usize) -> Shape {
     let cluster = roles::cluster(caps);
-    // Clusters of 64 rows serve most with each input, where each thread has enough of them.
-    let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
-    let wide = Shape { groups: 16, cols: 8, clusters: 1, cluster };
     match (caps.software(), n_tokens) {
         // Loads cost most there: many rows share each activation, whole bands of 8 groups.
         (true, 1) => Shape { groups: 8, cols: 1, clusters: 1, cluster },
         (true, 2) => Shape { groups: 8, cols: 2, clusters: 1, cluster },
-        (true, 3 | 4) => Shape { groups: 8, cols: 4, clusters: 1, cluster },
-        (true, 9..) if many && wide.fits(caps) => wide,
-        (true, _) => Shape { groups: 8, ..wide },
+        (true, _) => {
+            let shape = Shape { groups: 8, cols: if n_tokens <= 4 { 4 } else { 8 }, clusters: 1, cluster };
+            // Two bands to a cluster, where each thread has enough of them.
+            let wide = Shape { groups: 16, ..shape };
+            let many = n_rows / 64 * n_tokens.div_ceil(8) >= 16 * caps.threads as usize;
+            if many && wide.fits(caps) { wide } else { shape }
+        }
         (false, 1) => Shape { groups: 1, cols: 1, clusters: 8, cluster },
         (false, 2) => Shape { groups: 1, cols: 2, clusters: 8, cluster },
         (false, 3 | 4) => Shape { groups: 1, cols: 4, clusters: 8, cluster },
@@ -100,8 +101,9 @@ pub(super) fn candidates(caps: &Caps, n_rows: usize, n_tokens: usize) -> Vec<Sha
     let table = choose(caps, n_rows, n_tokens);
     let sizes: &[(u32, u32, u32)] = match (caps.software(), n_tokens) {
         // From 4 groups on lanes are added up at once, in one order.
-        (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1)],
-        (true, _) => &[(4, 2, 1), (8, 2, 1), (4, 4, 1), (8, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
+        (true, 1) => &[(4, 1, 2), (4, 1, 4), (8, 1, 1), (16, 1, 1)],
+        (true, 2) => &[(4, 2, 1), (8, 2, 1), (16, 2, 1)],
+        (true, _) => &[(8, 2, 1), (4, 4, 1), (8, 4, 1), (16, 4, 1), (4, 8, 1), (8, 8, 1), (16, 8, 1)],
         (false, 1) => &[(1, 1, 4), (1, 1, 16), (2, 1, 4), (2, 1, 8), (4, 1, 8)],
         (false, 2) => &[(1, 2, 4), (1, 2, 16), (2, 2, 8)],
         (false, 3 | 4) => &[(1, 4, 4), (1, 4, 16), (2, 4, 4), (2, 4, 8)],
