@@ -54,6 +54,15 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn bench_of_several_sequences_behind_a_depth_times_no_prompts() {
+    let test = "bench --synthetic llama-2m:q8_0 -p 0 -n 16 -d 64 -b 4 -r 2 --json";
+    let report = json(&test.split(' ').collect::<Vec<_>>());
+    let row = &report["tests"][0];
+    assert_eq!(row["name"], "tg16 @ d64 x 4");
+    assert!(row["submissions_per_step"].as_f64().is_some_and(|n| n > 0.0 && n <= 1.0), "{row}");
+}
+
+#[test]
 fn bench_reports_compares_and_draws() {
     let folder = std::env::temp_dir().join(format!("aquatint-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder of our own");

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::launch::{Access, Launch};
-use super::link::{Linked, Wgsl, constant, text, wgsl};
+use super::link::{Linked, Wgsl, constant, shader_text, wgsl};
 use super::record::{Binding, Dtype, Graph, POLLS_MAX, Storage, Tensor};
 use super::scratch::Places;
 use crate::error::{Error, Result};
@@ -161,7 +161,7 @@ pub(super) fn source(graph: &Graph, places: &Places, launches: &[Launch]) -> Res
         body += &part.run(&source.entry, &entry, &launch.grid, i + 1 == launches.len());
     }
     let threads = graph.caps().threads;
-    let shared = text(&JOINED)?;
+    let shared = shader_text(&JOINED)?;
     let config = [
         ("N_PARTS", launches.len()),
         ("POLLS", graph.polls as usize),

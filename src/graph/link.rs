@@ -114,7 +114,7 @@ pub(super) fn link(
             continue;
         }
         done.push(file.path);
-        let text = text(&file)?;
+        let text = shader_text(&file)?;
         let mut arrays = images::arrays(&text, images);
         queue.extend(images::files(&arrays));
         for (i, line) in text.lines().enumerate() {
@@ -131,7 +131,7 @@ pub(super) fn link(
                             place()
                         ))
                     })?;
-                    let its_arrays = images::arrays(&self::text(&imported)?, images);
+                    let its_arrays = images::arrays(&shader_text(&imported)?, images);
                     arrays.extend(its_arrays.into_iter().filter(|array| names.contains(&array.name)));
                     queue.push(imported);
                 }
@@ -332,7 +332,7 @@ fn find(path: &str, roles: &[(&str, Wgsl)]) -> Option<Wgsl> {
 }
 
 /// The embedded text; in debug builds, the file under `$AQUATINT_SHADERS` where that is set.
-pub(super) fn text(file: &Wgsl) -> Result<Cow<'static, str>> {
+pub fn shader_text(file: &Wgsl) -> Result<Cow<'static, str>> {
     #[cfg(debug_assertions)]
     if let Some(folder) = std::env::var_os("AQUATINT_SHADERS") {
         let relative = file.path.strip_prefix("shaders/").unwrap_or(file.path);

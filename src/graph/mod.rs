@@ -21,7 +21,7 @@ mod weight;
 pub use hazards::Waits;
 pub use kernel::{Case, Inputs, Kernel, Role};
 pub use launch::{Access, Launch, LaunchBuilder};
-pub use link::{ConfigValue, Wgsl, library};
+pub use link::{ConfigValue, Wgsl, library, shader_text};
 pub use params::Field;
 pub use program::{Difference, Program};
 pub use record::{Binding, Dtype, Graph, POLLS_MAX, Rows, SUBGROUPS, Tensor};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::images::quads_of_f32;
 use super::launch::Launch;
-use super::link::text;
+use super::link::shader_text;
 use super::record::{Binding, Dtype, Graph, Storage, TEXEL_WORDS};
 use crate::error::Result;
 use crate::gpu::IMAGE_LEN_MAX;
@@ -54,6 +54,6 @@ impl Graph {
 /// Where the files of a launch declare quads of f32. Its label names them.
 fn declared(launch: &Launch) -> Result<Vec<(u32, u32)>> {
     let files = std::iter::once(&launch.kernel.wgsl).chain(launch.files.iter().map(|(_, file)| file));
-    let texts = files.map(text).collect::<Result<Vec<_>>>()?;
+    let texts = files.map(shader_text).collect::<Result<Vec<_>>>()?;
     Ok(texts.iter().flat_map(|text| quads_of_f32(text)).collect())
 }

@@ -36,17 +36,12 @@ pub static DOTS: Role = Role {
 };
 
 /// How many rows of a weight a matrix product takes at once.
-pub static ROWS: Role =
-    Role {
-        name: "rows",
-        files: || {
-            vec![
-                ("two", wgsl!("rows/two")),
-                ("across", wgsl!("rows/across")),
-                ("four", wgsl!("rows/four")),
-            ]
-        },
-    };
+pub static ROWS: Role = Role {
+    name: "rows",
+    files: || {
+        vec![("two", wgsl!("rows/two")), ("across", wgsl!("rows/across")), ("four", wgsl!("rows/four"))]
+    },
+};
 
 /// The input of a matrix product, by quads.
 pub static ACTIVATIONS: Role = Role {

@@ -3,6 +3,8 @@
 //! A candidate is taken only if it agrees with its CPU twin, gives the very bits that the table's shape
 //! gives (so that results depend neither on the choice nor on the batch), and is clearly faster.
 
+use std::borrow::Cow;
+
 use super::inputs::{input_dtype, real_dtype};
 use super::matvec;
 use super::measure::ONE;
@@ -10,7 +12,9 @@ use super::shape::{Shape, candidates};
 use super::{ALL, Activation, Epilogue};
 use crate::error::Result;
 use crate::gpu::{Choice, Gpu, Tuning, fnv};
-use crate::graph::{Dtype, Graph, Inputs, PackedWeight, Program, Scratch, Tensor, library};
+use crate::graph::{
+    Dtype, Graph, Inputs, PackedWeight, Program, Scratch, Tensor, Wgsl, library, shader_text,
+};
 use crate::tensor::Format;
 
 /// A candidate must be this much faster than the table's shape.
@@ -47,14 +51,16 @@ pub struct Tuned {
     pub refused: Vec<(String, String)>,
 }
 
-/// A hash of every shader text, which a tuning belongs to.
+/// A hash of every shader text that would be compiled, which a tuning belongs to.
 pub fn shaders_hash() -> u64 {
-    let mut texts: Vec<&str> = library().iter().map(|file| file.text).collect();
+    let mut files: Vec<Wgsl> = library().to_vec();
     for kernel in ALL {
-        texts.push(kernel.wgsl.text);
-        texts.extend(kernel.roles.iter().flat_map(|role| (role.files)()).map(|(_, file)| file.text));
+        files.push(kernel.wgsl);
+        files.extend(kernel.roles.iter().flat_map(|role| (role.files)()).map(|(_, file)| file));
     }
-    fnv(texts.into_iter().flat_map(str::bytes))
+    // A file that cannot be read fails where it is compiled.
+    let texts = files.iter().map(|file| shader_text(file).unwrap_or(Cow::Borrowed(file.text)));
+    fnv(texts.flat_map(|text| text.into_owned().into_bytes()))
 }
 
 /// Reads what was learnt of this device before, once.

@@ -23,11 +23,7 @@ pub const Q5_0: Format = Format {
     block_bytes: 22,
     dequantise,
     quantise: None,
-    planes: &[
-        Plane::by_rows("quants", 16),
-        Plane::per_block("high bits", 4),
-        Plane::per_block("scales", 2),
-    ],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("high bits", 4), Plane::per_block("scales", 2)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/q5_0.wgsl", include_str!("../../../shaders/weight/q5_0.wgsl")),

@@ -22,11 +22,7 @@ pub const Q5_1: Format = Format {
     block_bytes: 24,
     dequantise,
     quantise: None,
-    planes: &[
-        Plane::by_rows("quants", 16),
-        Plane::per_block("high bits", 4),
-        Plane::per_block("scales", 4),
-    ],
+    planes: &[Plane::by_rows("quants", 16), Plane::per_block("high bits", 4), Plane::per_block("scales", 4)],
     pack_group,
     unpack_row,
     wgsl: ("shaders/weight/q5_1.wgsl", include_str!("../../../shaders/weight/q5_1.wgsl")),
