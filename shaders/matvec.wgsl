@@ -7,9 +7,10 @@
 //
 // A cluster of 8 lanes makes 4 * GROUPS rows x COLS tokens. Its lanes take blocks of 32 columns in
 // turn, so each activation that is loaded serves all of the cluster's rows, and each weight all of
-// its tokens. It takes them by units, ABREAST groups (1 or 2), in the order in which they lie in memory: BAND_UNITS
-// of a band, part after part, then those of the next. Where TAIL blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a lane takes TAIL_UNITS of
-// the units. Every token is summed in the same order whatever COLS is.
+// its tokens. Rows are taken in the order in which they lie in memory (band.wgsl): of a band a part of all its
+// BAND_UNITS units, which are ABREAST groups (1 or 2), then the next part; then the next band. Where TAIL
+// blocks are left at the end (1, 2 or 4), 8 / TAIL lanes share each of them: a lane takes TAIL_UNITS of the
+// units. Every token is summed in the same order whatever COLS is.
 import package::after::after;
 import package::cluster::{Lane, lane_of, cluster_of};
 import package::config::{ABREAST, BAND_UNITS, CLUSTERS, COLS, GROUPS, HAS_BIAS, PARTS, TAIL, TAIL_UNITS, TOTALS, UNITS, WG_SIZE};
@@ -39,6 +40,7 @@ fn matvec(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first = (workgroup.x * CLUSTERS + cluster_of(lane)) * GROUPS;
     let first_token = workgroup.y * COLS;
 
+    // The last unit may reach into the padding of its band.
     let n_units = (params.n_groups + ABREAST - 1u) / ABREAST;
     var sums = no_sums();
     // Whole steps of 8 blocks, and one for the tail. The loops stay loops: what a driver writes out for
