@@ -1,7 +1,7 @@
 //! Stored weight formats, without a GPU: decoding against reference vectors, the drawn layouts, packing,
 //! quantising, and the shaders of the `weight` role.
 
-use aquatint::tensor::format::{self, FORMATS, Format, SHARED_WGSL};
+use aquatint::tensor::format::{self, BAND, FORMATS, Format, SHARED_WGSL};
 use safetensors::SafeTensors;
 
 /// Reference blocks and values of the `gguf` package; see `tests/data/README.md`.
@@ -74,8 +74,9 @@ fn a_packed_tensor_decodes_to_the_same_bits_as_the_file() {
 
         // A tensor that is cut between bands packs to the same words.
         let row = |i: usize| row(i % N_ROWS);
-        let whole = format::pack_rows(format, row, 0..44, N_COLUMNS).unwrap();
-        let tail = format::pack_rows(format, row, 16..44, N_COLUMNS).unwrap();
+        let n_rows = BAND + 28;
+        let whole = format::pack_rows(format, row, 0..n_rows, N_COLUMNS).unwrap();
+        let tail = format::pack_rows(format, row, BAND..n_rows, N_COLUMNS).unwrap();
         for (whole, tail) in whole.iter().zip(&tail) {
             assert!(whole.ends_with(tail), "{}", format.name);
         }

@@ -15,6 +15,8 @@ pub(super) const THREAD_NAME: &str = "aquatint-gpu";
 pub(super) struct Workers {
     /// How many there are. 0: nothing is left to do.
     n: usize,
+    /// What each thread had computed some looks ago: what it compiled before is no sign.
+    before: Vec<(i32, Duration)>,
     next: Instant,
     looks_left: u32,
 }
@@ -23,6 +25,8 @@ pub(super) struct Workers {
 const EVERY: Duration = Duration::from_millis(20);
 /// A device that did not do much until then, or has other threads than expected, is left alone.
 const LOOKS: u32 = 500;
+/// Looks after which threads are compared anew.
+const LOOKS_COMPARED: u32 = 50;
 /// What a thread must have computed to be told apart from those that only hand out work.
 #[cfg(any(target_os = "linux", test))]
 const BUSY: Duration = Duration::from_millis(20);
@@ -30,7 +34,7 @@ const BUSY: Duration = Duration::from_millis(20);
 impl Workers {
     /// Of a device whose driver computes in `n` threads of this process, one for each processor. 0 for others.
     pub fn new(n: usize) -> Workers {
-        Workers { n: if n > 1 { n } else { 0 }, next: Instant::now(), looks_left: LOOKS }
+        Workers { n: if n > 1 { n } else { 0 }, before: Vec::new(), next: Instant::now(), looks_left: LOOKS }
     }
 
     /// Puts each thread on a processor of its own as soon as it is clear which they are.
@@ -40,10 +44,21 @@ impl Workers {
         }
         self.next = Instant::now() + EVERY;
         self.looks_left -= 1;
-        if spread(self.n) || self.looks_left == 0 {
+        let times = times();
+        if spread(self.n, since(&times, &self.before)) || self.looks_left == 0 {
             self.n = 0;
         }
+        if self.looks_left.is_multiple_of(LOOKS_COMPARED) {
+            self.before = times;
+        }
     }
+}
+
+/// What threads have computed since `before`.
+fn since(times: &[(i32, Duration)], before: &[(i32, Duration)]) -> Vec<(i32, Duration)> {
+    let then =
+        |id: i32| before.iter().find(|thread| thread.0 == id).map_or(Duration::ZERO, |thread| thread.1);
+    times.iter().map(|&(id, time)| (id, time.saturating_sub(then(id)))).collect()
 }
 
 /// Of threads with their computing times, the `n` that compute. None where that is not clear.
@@ -58,14 +73,14 @@ fn busiest(mut threads: Vec<(i32, Duration)>, n: usize) -> Option<Vec<i32>> {
 
 /// Whether there was anything to do that is now done.
 #[cfg(target_os = "linux")]
-fn spread(n: usize) -> bool {
+fn spread(n: usize, times: Vec<(i32, Duration)>) -> bool {
     use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
     let Ok(allowed) = sched_getaffinity(None) else { return true };
     // Where processors are left over, the system may know better which are worth using.
     if allowed.count() as usize != n {
         return true;
     }
-    let Some(workers) = busiest(times(), n) else { return false };
+    let Some(workers) = busiest(times, n) else { return false };
     let processors = (0..CpuSet::MAX_CPU).filter(|&i| allowed.is_set(i));
     for (id, processor) in workers.into_iter().zip(processors) {
         let mut own = CpuSet::new();
@@ -77,8 +92,13 @@ fn spread(n: usize) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn spread(_: usize) -> bool {
+fn spread(_: usize, _: Vec<(i32, Duration)>) -> bool {
     true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn times() -> Vec<(i32, Duration)> {
+    Vec::new()
 }
 
 /// The driver's threads of this process and how long each has computed. Empty where the system does not say.
@@ -108,6 +128,15 @@ mod tests {
     fn threads_that_compute_stand_out() {
         assert_eq!(busiest(ms(&[3, 60, 0, 55]), 2), Some(vec![1, 3]));
         assert_eq!(busiest(ms(&[60, 55]), 2), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn what_threads_compiled_before_does_not_count() {
+        let (before, now) = (ms(&[900, 10, 5]), ms(&[905, 70, 60]));
+        assert_eq!(busiest(now.clone(), 2), None);
+        assert_eq!(busiest(since(&now, &before), 2), Some(vec![1, 2]));
+        // A thread that is new since then.
+        assert_eq!(busiest(since(&now, &before[..2]), 2), Some(vec![1, 2]));
     }
 
     #[test]
