@@ -16,10 +16,11 @@
 // running softmax, which are then merged in order: so a span may also be another workgroup's, with
 // the same result (attention_split.wgsl, attention_merge.wgsl).
 // Source: Dao et al. 2022, arXiv:2205.14135; Milakov & Gimelshein 2018, arXiv:1805.02867.
-import package::attend::{attend_span, attend_begin, attend_merge, total_sum, total_out};
+import package::attend::attend_span;
 import package::cluster::{Lane, lane_of, cluster_of};
 import package::config::{CLUSTERS, HEADS, HEAD_DIM, QUADS, WG_SIZE};
 import package::real::{real4, to_real4};
+import package::spans::{spans_begin, spans_merge, total_out, total_sum};
 
 struct Params {
     n_tokens: u32,
@@ -62,11 +63,11 @@ fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let end = select(0u, min(limits[token], positions[token] + params.after) + 1u, stored);
     let first = select(next - params.window, 0u, next < params.window);
 
-    attend_begin();
+    spans_begin();
     for (var span = first >> 8u; span * 256u < end; span++) {
         let from_position = max(first, span * 256u);
         attend_span(token, slot, first_head, from_position, min(end, span * 256u + 256u), index, lane);
-        attend_merge();
+        spans_merge();
     }
     if wanted < params.n_tokens {
         for (var h = 0u; h < HEADS; h++) {

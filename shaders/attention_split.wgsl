@@ -13,10 +13,11 @@
 // A workgroup takes one token and one span. Its clusters of 8 lanes take HEADS query heads each;
 // neighbours share their kv head, whose keys and values then come from the cache.
 // Source: Dao et al. 2023, https://crfm.stanford.edu/2023/10/12/flashdecoding.html.
-import package::attend::{attend_begin, attend_span, attend_merge, span_max, span_sum, span_out, total_sum, total_out};
+import package::attend::attend_span;
 import package::cluster::{Lane, lane_of, cluster_of};
 import package::config::{CLUSTERS, HEADS, HEAD_DIM, QUADS, WG_SIZE};
 import package::real::{real4, to_real4};
+import package::spans::{spans_begin, spans_merge, span_max, span_out, span_sum, total_out, total_sum};
 
 struct Params {
     n_tokens: u32,
@@ -64,12 +65,12 @@ fn attention_split(@builtin(workgroup_id) workgroup: vec3<u32>, lane: Lane) {
     let first = select(next - params.window, 0u, next < params.window || !stored);
     let whole = end <= (first & 0xFFFFFF00u) + 256u;
 
-    attend_begin();
+    spans_begin();
     let from_position = max(first, span * 256u);
     let to_position = min(end, span * 256u + 256u);
     if from_position < to_position {
         attend_span(token, slot, first_head, from_position, to_position, index, lane);
-        attend_merge();
+        spans_merge();
     }
     if wanted < params.n_heads {
         for (var h = 0u; h < HEADS; h++) { // unroll

@@ -88,3 +88,8 @@ fn cluster_sums8(a: vec4<f32>, b: vec4<f32>, lane: Lane) -> f32 {
 fn cluster_get(value: f32, k: u32, lane: Lane) -> f32 {
     return subgroupShuffle(value, (lane.index_in_subgroup & 0xFFFFFFF8u) + k);
 }
+
+// Of lanes `k` of the cluster, which may differ between lanes.
+fn cluster_get4(value: vec4<f32>, k: u32, lane: Lane) -> vec4<f32> {
+    return subgroupShuffle(value, (lane.index_in_subgroup & 0xFFFFFFF8u) + k);
+}

@@ -1,5 +1,5 @@
 // Plays `weigh`: every lane makes the weights of all heads, after sums over the cluster.
-import package::attend::{span_max, span_sum};
+import package::spans::{span_max, span_sum};
 import package::cluster::{Lane, cluster_sum4};
 import package::config::{ALIBI, HEADS, RELATIVE, SOFT_CAP};
 import package::fade::{NO_SCORE, weight_of};

@@ -1,6 +1,6 @@
 // Plays `weigh`: the lanes share the weights of two heads. Lane k makes that of head k / 4 of the two and
 // position k % 4, and gets the others from the lanes that made them. PAIRS: HEADS / 2, rounded up.
-import package::attend::{span_max, span_sum};
+import package::spans::{span_max, span_sum};
 import package::cluster::{Lane, cluster_get, half_max, half_sum, cluster_sums8, lane_of};
 import package::config::{ALIBI, HEADS, PAIRS, RELATIVE, SOFT_CAP};
 import package::fade::{NO_SCORE, weight_of};

@@ -2,17 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, IMAGE_LEN_MAX, Image, Slice};
-use crate::graph::{Binding, Dtype, Graph, Tensor};
+use crate::graph::{Binding, Dtype, Graph, Tensor, half_texel_words};
 use crate::kernels::Kv;
 use crate::model::Decoder;
-
-/// Words of a quad of F16.
-const QUAD_WORDS: u32 = 2;
 
 /// The keys or the values of one layer.
 enum Pool {
     Buffer(Buffer),
-    /// Of quads, where the device reads images faster.
+    /// Where the device reads images faster.
     Image(Image),
 }
 
@@ -39,11 +36,12 @@ impl KvPool {
                 advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
             });
         }
-        let quads = bytes / 4 / u64::from(QUAD_WORDS);
-        let in_images = gpu.caps().images && dtype == Dtype::F16 && quads <= IMAGE_LEN_MAX;
+        let texel_words = half_texel_words(gpu.caps(), head_dim);
+        let texels = bytes / 4 / u64::from(texel_words);
+        let in_images = gpu.caps().images && dtype == Dtype::F16 && texels <= IMAGE_LEN_MAX;
         let pool = |name| {
             Ok(match in_images {
-                true => Pool::Image(gpu.image(name, quads, QUAD_WORDS)?),
+                true => Pool::Image(gpu.image(name, texels, texel_words)?),
                 false => Pool::Buffer(gpu.buffer(name, bytes)?),
             })
         };
@@ -94,7 +92,7 @@ impl KvPool {
         }
         let between = self.between.as_ref().expect("it was just made");
         let mut submission = gpu.begin();
-        let quads = bytes / 4 / u64::from(QUAD_WORDS);
+        let texels = |image: &Image| bytes / 4 / u64::from(image.texel_words());
         let moves = || pages.iter().flat_map(|page| pools.iter().map(move |pool| (page, *pool)));
         for (i, (&(from, _), pool)) in moves().enumerate() {
             let at = bytes * i as u64;
@@ -104,7 +102,8 @@ impl KvPool {
                     submission.copy(&from, between, at);
                 }
                 Pool::Image(image) => {
-                    submission.copy_from_image(image, quads * u64::from(from), quads, between, at);
+                    let n = texels(image);
+                    submission.copy_from_image(image, n * u64::from(from), n, between, at);
                 }
             }
         }
@@ -116,7 +115,8 @@ impl KvPool {
                     submission.copy(&from, buffer, bytes * u64::from(to));
                 }
                 Pool::Image(image) => {
-                    submission.copy_to_image(between, at, image, quads * u64::from(to), quads);
+                    let n = texels(image);
+                    submission.copy_to_image(between, at, image, n * u64::from(to), n);
                 }
             }
         }
@@ -137,7 +137,7 @@ mod tests {
         let gpu = Gpu::open(&Options::default()).expect("tests need an adapter; a software driver will do");
         let page = Kv::words(1, SHAPE.0, SHAPE.1, Dtype::F16);
         let words: Vec<u32> = (0..3 * page as u32).collect();
-        let image = gpu.image_with("keys", &words, QUAD_WORDS).unwrap();
+        let image = gpu.image_with("keys", &words, 2).unwrap();
         let buffer = gpu.buffer_with("values", bytemuck::cast_slice(&words)).unwrap();
         let layers = vec![(Pool::Image(image.clone()), Pool::Buffer(buffer.clone()))];
         let (n_kv_heads, head_dim) = SHAPE;

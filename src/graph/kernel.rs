@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::link::Wgsl;
 use super::params::Field;
-use super::record::{Binding, Dtype, Graph, Rows, TEXEL_WORDS, Tensor};
+use super::record::{Binding, Dtype, Graph, Rows, TEXEL_WORDS, Tensor, half_texel_words};
 use super::twin::Call;
 use super::weight::PackedWeight;
 use crate::error::Result;
@@ -130,7 +130,7 @@ impl Inputs {
         }
     }
 
-    /// A pool of keys or values of normal numbers: an image of quads where the device would have one.
+    /// A pool of keys or values of normal numbers: an image where the device would have one.
     /// Shape: (n_rows, n_columns).
     pub fn pool(&mut self, g: &mut Graph, n_rows: usize, n_columns: usize, dtype: Dtype) -> Tensor {
         if !g.caps().images || dtype != Dtype::F16 {
@@ -138,7 +138,8 @@ impl Inputs {
         }
         let values: Vec<f64> = self.normals(n_rows * n_columns).into_iter().map(f64::from).collect();
         let words = Arc::new(Dtype::F16.encode(&values));
-        g.external("random", n_rows, n_columns, Dtype::F16, Binding::HostImage(words, 2))
+        let texel_words = half_texel_words(g.caps(), n_columns);
+        g.external("random", n_rows, n_columns, Dtype::F16, Binding::HostImage(words, texel_words))
     }
 
     /// A tensor that holds these words.

@@ -38,7 +38,6 @@ pub(crate) use wgsl;
 
 /// Files that several kernels or roles import.
 const LIBRARY: &[Wgsl] = &[
-    wgsl!("attend"),
     wgsl!("band"),
     wgsl!("block"),
     wgsl!("byte_block"),
@@ -54,6 +53,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("row_softmax"),
     wgsl!("rows/four"),
     wgsl!("slot_sampling"),
+    wgsl!("spans"),
     wgsl!("to_bytes"),
     wgsl!("two_bits"),
 ];

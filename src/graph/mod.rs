@@ -24,7 +24,7 @@ pub use launch::{Access, Launch, LaunchBuilder};
 pub use link::{ConfigValue, Wgsl, library, shader_text};
 pub use params::Field;
 pub use program::{Difference, Program};
-pub use record::{Binding, Dtype, Graph, POLLS_MAX, Rows, SUBGROUPS, Tensor};
+pub use record::{Binding, Dtype, Graph, POLLS_MAX, Rows, SUBGROUPS, TEXEL_WORDS, Tensor, half_texel_words};
 pub use scratch::Scratch;
 pub use twin::{Call, Compared};
 pub use weight::{PackedWeight, RowSource, WeightChunk};

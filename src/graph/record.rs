@@ -150,7 +150,7 @@ impl From<usize> for Rows {
 pub const POLLS_MAX: u32 = 8_000;
 
 /// Words of a texel of activations: 8 of F16, 4 of F32, or a third of a block of Q8Sums.
-pub(super) const TEXEL_WORDS: u32 = 4;
+pub const TEXEL_WORDS: u32 = 4;
 
 /// A handle of a tensor in one graph.
 ///
@@ -237,6 +237,12 @@ impl Binding {
             Binding::Host(_) | Binding::HostImage(..) => "",
         }
     }
+}
+
+/// Words of a texel of an image of F16, whose rows have `n_columns`: of octets, where lanes can write them
+/// together, or of quads.
+pub fn half_texel_words(caps: &Caps, n_columns: usize) -> u32 {
+    if n_columns.is_multiple_of(8) && caps.subgroup_min >= 4 { TEXEL_WORDS } else { TEXEL_WORDS / 2 }
 }
 
 fn quads_are_image(caps: &Caps, n: usize) -> bool {

@@ -126,14 +126,37 @@ pub static AFTER: Role = Role {
 /// How keys and values are read from the cache.
 pub static KV_READ: Role = Role {
     name: "kv_read",
-    files: || vec![("f32", wgsl!("kv_read/f32")), ("f16", wgsl!("kv_read/f16")), ("q8", wgsl!("kv_read/q8"))],
+    files: || {
+        vec![
+            ("f32", wgsl!("kv_read/f32")),
+            ("f16", wgsl!("kv_read/f16")),
+            ("f16_octets", wgsl!("kv_read/f16_octets")),
+            ("q8", wgsl!("kv_read/q8")),
+        ]
+    },
 };
 
 /// How keys and values are written to the cache.
 pub static KV_WRITE: Role = Role {
     name: "kv_write",
     files: || {
-        vec![("f32", wgsl!("kv_write/f32")), ("f16", wgsl!("kv_write/f16")), ("q8", wgsl!("kv_write/q8"))]
+        vec![
+            ("f32", wgsl!("kv_write/f32")),
+            ("f16", wgsl!("kv_write/f16")),
+            ("f16_octets", wgsl!("kv_write/f16_octets")),
+            ("q8", wgsl!("kv_write/q8")),
+        ]
+    },
+};
+
+/// How lanes share out the work on a span of attention.
+pub static ATTEND: Role = Role {
+    name: "attend",
+    files: || {
+        vec![
+            ("by_dimensions", wgsl!("attend/by_dimensions")),
+            ("by_positions", wgsl!("attend/by_positions")),
+        ]
     },
 };
 

@@ -1,7 +1,7 @@
 //! Splits q, k and v, normalises, rotates and caches. The maths is in `shaders/rope_kv.wgsl`.
 
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
-use super::roles::{self, KV_WRITE, LANES};
+use super::roles::{self, KV_WRITE, LANES, REAL};
 use super::rope_scaling::{Pairs, Scaling, inv_freq, rope_table};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Extent, Size, Sizes};
@@ -10,7 +10,7 @@ use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Rows, Tensor, param
 pub static ROPE_KV: Kernel = Kernel {
     name: "rope_kv",
     wgsl: wgsl!("rope_kv"),
-    roles: &[&KV_WRITE, &LANES],
+    roles: &[&KV_WRITE, &LANES, &REAL],
     params: RopeKvParams::LAYOUT,
     twin,
     cases,
@@ -88,6 +88,7 @@ fn record(
     let mut launch = g
         .launch(&ROPE_KV)
         .role(&KV_WRITE, kv.role())
+        .role(&REAL, roles::real_name(Dtype::F16))
         .role(&LANES, lanes)
         .config("HEAD_DIM", p.head_dim as u32)
         .config("ROPE_DIM", if table.is_some() { p.rope_dim as u32 } else { 0 })

@@ -1,31 +1,11 @@
-// The running softmax of attention over a span of positions, and how spans are merged.
-//
-// One cluster of 8 lanes, HEADS query heads of one kv head; each lane holds QUADS quads of the
-// head's dimensions. For each head: the largest score m, the sum of exp(s - m), and
-// sum of exp(s - m) v. The kernel gives `query`, quads of q.
+// Plays `attend`: lanes share out the dimensions of a head, and exchange parts of the scores of 4 positions
+// at a time. The kernel gives `query`, quads of q.
 import package::cluster::Lane;
 import package::config::{GROUP, HEADS, HEAD_DIM, QUADS};
-import package::fade::{NO_SCORE, weight_of};
 import package::kv_read::{load_key, load_value};
 import package::mask::{next_group, visible};
+import package::spans::span_out;
 import package::weigh::{weigh, weigh_begin, weigh_end};
-
-var<private> span_max: array<f32, HEADS>;
-var<private> span_sum: array<f32, HEADS>;
-var<private> span_out: array<vec4<f32>, HEADS * QUADS>;
-var<private> total_max: array<f32, HEADS>;
-var<private> total_sum: array<f32, HEADS>;
-var<private> total_out: array<vec4<f32>, HEADS * QUADS>;
-
-fn attend_begin() {
-    for (var h = 0u; h < HEADS; h++) { // unroll
-        total_max[h] = NO_SCORE;
-        total_sum[h] = 0.0;
-    }
-    for (var i = 0u; i < HEADS * QUADS; i++) { // unroll
-        total_out[i] = vec4<f32>(0.0);
-    }
-}
 
 // Adds the positions from_position .. end, which lie in one span, to a fresh span.
 fn attend_span(
@@ -99,18 +79,4 @@ fn attend_span(
         }
     }
     weigh_end(lane);
-}
-
-// Merges the span into the total.
-fn attend_merge() {
-    for (var h = 0u; h < HEADS; h++) { // unroll
-        let largest = max(total_max[h], span_max[h]);
-        let old = weight_of(vec4<f32>(total_max[h] - largest)).x;
-        let new_weight = weight_of(vec4<f32>(span_max[h] - largest)).x;
-        total_max[h] = largest;
-        total_sum[h] = total_sum[h] * old + span_sum[h] * new_weight;
-        for (var i = 0u; i < QUADS; i++) { // unroll
-            total_out[h * QUADS + i] = total_out[h * QUADS + i] * old + span_out[h * QUADS + i] * new_weight;
-        }
-    }
 }
