@@ -11,10 +11,10 @@
 // keys, values: [page][kv head][position in page, 32][HEAD_DIM]
 //
 // A cluster of 8 lanes serves one token and HEADS query heads of one kv head, so that keys and
-// values are read once for all of them. Lanes take quads of the head's dimensions in turn; four
-// positions share one exchange. Positions are worked through in spans of 256, each with its own
-// running softmax, which are then merged in order: so a span may also be another workgroup's, with
-// the same result (attention_split.wgsl, attention_merge.wgsl).
+// values are read once for all of them; the files of `attend` say how lanes share that out. Positions
+// are worked through in spans of 256, each with its own running softmax, which are then merged in
+// order: so a span may also be another workgroup's, with the same result (attention_split.wgsl,
+// attention_merge.wgsl).
 // Source: Dao et al. 2022, arXiv:2205.14135; Milakov & Gimelshein 2018, arXiv:1805.02867.
 import package::attend::attend_span;
 import package::cluster::{Lane, lane_of, cluster_of};

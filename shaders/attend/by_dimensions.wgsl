@@ -1,11 +1,55 @@
 // Plays `attend`: lanes share out the dimensions of a head, and exchange parts of the scores of 4 positions
 // at a time. The kernel gives `query`, quads of q.
-import package::cluster::Lane;
-import package::config::{GROUP, HEADS, HEAD_DIM, QUADS};
+import package::cluster::{Lane, cluster_sum4};
+import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, QUADS, RELATIVE, SOFT_CAP};
+import package::fade::{NO_SCORE, weight_of};
 import package::kv_read::{load_key, load_value};
 import package::mask::{next_group, visible};
-import package::spans::span_out;
-import package::weigh::{weigh, weigh_begin, weigh_end};
+import package::spans::{span_max, span_out, span_sum};
+
+// The lanes' parts of the scores of positions p .. p + 4 become weights, the same in all lanes. Returns by
+// how much the weights before them count less. All lanes must call it.
+fn weigh(
+    scores: ptr<function, array<vec4<f32>, HEADS>>,
+    first_head: u32,
+    p: u32,
+    own_position: u32,
+    seen: vec4<bool>,
+    lane: Lane,
+) -> array<f32, HEADS> {
+    let position = vec4<u32>(p) + vec4<u32>(0u, 1u, 2u, 3u);
+    var fades: array<f32, HEADS>;
+    for (var h = 0u; h < HEADS; h++) { // unroll
+        var s = cluster_sum4((*scores)[h], lane);
+        if SOFT_CAP {
+            s = params.soft_cap * tanh(clamp(s / params.soft_cap, vec4<f32>(-15.0), vec4<f32>(15.0)));
+        }
+        if ALIBI {
+            // The query's own position would add the same to all scores.
+            s += biases[first_head + h] * vec4<f32>(position);
+        }
+        if RELATIVE {
+            let reach = i32(params.reach);
+            let ahead = vec4<i32>(position) - vec4<i32>(i32(own_position));
+            let column = vec4<u32>(clamp(ahead, vec4<i32>(-reach), vec4<i32>(reach)) + vec4<i32>(reach));
+            let row = (first_head + h) * (2u * params.reach + 1u);
+            s += vec4<f32>(
+                biases[row + column.x],
+                biases[row + column.y],
+                biases[row + column.z],
+                biases[row + column.w],
+            );
+        }
+        s = select(vec4<f32>(NO_SCORE), s, seen);
+        let largest = max(span_max[h], max(max(s.x, s.y), max(s.z, s.w)));
+        let w = select(vec4<f32>(0.0), weight_of(s - largest), seen);
+        fades[h] = weight_of(vec4<f32>(span_max[h] - largest)).x;
+        span_max[h] = largest;
+        span_sum[h] = span_sum[h] * fades[h] + dot(w, vec4<f32>(1.0));
+        (*scores)[h] = w;
+    }
+    return fades;
+}
 
 // Adds the positions from_position .. end, which lie in one span, to a fresh span.
 fn attend_span(
@@ -30,7 +74,10 @@ fn attend_span(
         }
     }
     let own_position = positions[token];
-    weigh_begin();
+    for (var h = 0u; h < HEADS; h++) { // unroll
+        span_max[h] = NO_SCORE;
+        span_sum[h] = 0.0;
+    }
     // Groups of 4 positions, page by page; those in which a sparse pattern sees none are skipped.
     var next = next_group(from_position & 0xFFFFFFFCu, own_position);
     for (var start = next; start < end; start = next) {
@@ -78,5 +125,4 @@ fn attend_span(
             }
         }
     }
-    weigh_end(lane);
 }

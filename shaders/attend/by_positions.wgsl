@@ -7,7 +7,7 @@
 import package::cluster::{Lane, cluster_get, cluster_get4, cluster_max, cluster_sum};
 import package::config::{ALIBI, GROUP, HEADS, HEAD_DIM, LANE_OCTETS, QUADS, RELATIVE, SOFT_CAP};
 import package::fade::{NO_SCORE, weight_of};
-import package::kv_read::{key_octet, octet_floats, value_octet};
+import package::kv_read::{KvOctet, key_octet, octet_floats, value_octet};
 import package::mask::{next_group, visible};
 import package::spans::{span_max, span_out, span_sum};
 
@@ -69,7 +69,7 @@ fn attend_span(
             }
             // Loads of 4 octets go before the work on them, so that they run ahead of it.
             for (var i = 0u; i < QUADS; i++) { // unroll
-                var keys: array<vec4<u32>, 4>;
+                var keys: array<KvOctet, 4>;
                 for (var j = 0u; j < 4u; j++) { // unroll
                     keys[j] = key_octet(row, min(4u * i + j, HEAD_DIM / 8u - 1u));
                 }
@@ -108,7 +108,7 @@ fn attend_span(
             for (var i = 0u; i < LANE_OCTETS * 2u; i++) { // unroll
                 const first = 4u * (i % 2u);
                 let octet = min(index + 8u * (i / 2u), HEAD_DIM / 8u - 1u);
-                var values: array<vec4<u32>, 4>;
+                var values: array<KvOctet, 4>;
                 for (var k = 0u; k < 4u; k++) { // unroll
                     values[k] = value_octet(first_row + (min(p + first + k, end - 1u) & 31u), octet);
                 }

@@ -61,17 +61,6 @@ fn cluster_max(value: f32, lane: Lane) -> f32 {
     return largest;
 }
 
-// Over the lane's half of the cluster, 4 lanes. All lanes must call them.
-fn half_max(value: f32, lane: Lane) -> f32 {
-    let largest = max(value, subgroupShuffleXor(value, 1u));
-    return max(largest, subgroupShuffleXor(largest, 2u));
-}
-
-fn half_sum(value: f32, lane: Lane) -> f32 {
-    let sum = value + subgroupShuffleXor(value, 1u);
-    return sum + subgroupShuffleXor(sum, 2u);
-}
-
 // The sums over the cluster of 8 values per lane; lane k gets that of value k. 7 exchanges instead of
 // 24: in each round a lane gives away the half of its values that others will finish.
 fn cluster_sums8(a: vec4<f32>, b: vec4<f32>, lane: Lane) -> f32 {

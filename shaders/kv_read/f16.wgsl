@@ -15,3 +15,23 @@ fn load_value(row: u32, quad: u32) -> vec4<f32> {
     let v = kv_values[row * (HEAD_DIM / 4u) + quad];
     return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
 }
+
+// An octet is two quads beside each other.
+alias KvOctet = vec4<u32>;
+
+fn key_octet(row: u32, octet: u32) -> KvOctet {
+    let at = row * (HEAD_DIM / 4u) + 2u * octet;
+    return vec4<u32>(kv_keys[at], kv_keys[at + 1u]);
+}
+
+fn value_octet(row: u32, octet: u32) -> KvOctet {
+    let at = row * (HEAD_DIM / 4u) + 2u * octet;
+    return vec4<u32>(kv_values[at], kv_values[at + 1u]);
+}
+
+fn octet_floats(v: KvOctet) -> array<vec4<f32>, 2> {
+    return array<vec4<f32>, 2>(
+        vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)),
+        vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)),
+    );
+}

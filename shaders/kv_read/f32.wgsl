@@ -15,3 +15,18 @@ fn load_value(row: u32, quad: u32) -> vec4<f32> {
     let v = kv_values[row * (HEAD_DIM / 4u) + quad];
     return v;
 }
+
+// An octet is two quads beside each other.
+alias KvOctet = array<vec4<f32>, 2>;
+
+fn key_octet(row: u32, octet: u32) -> KvOctet {
+    return KvOctet(load_key(row, 2u * octet), load_key(row, 2u * octet + 1u));
+}
+
+fn value_octet(row: u32, octet: u32) -> KvOctet {
+    return KvOctet(load_value(row, 2u * octet), load_value(row, 2u * octet + 1u));
+}
+
+fn octet_floats(v: KvOctet) -> KvOctet {
+    return v;
+}

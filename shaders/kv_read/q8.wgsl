@@ -20,3 +20,23 @@ fn load_value(row: u32, quad: u32) -> vec4<f32> {
     let block = kv_block(row, quad);
     return bitcast<f32>(kv_values[block]) * vec4<f32>(unpack4xI8(kv_values[block + 1u + quad % 8u]));
 }
+
+// An octet is two quads beside each other: the bits of the scale, and two words of bytes.
+alias KvOctet = vec3<u32>;
+
+fn key_octet(row: u32, octet: u32) -> KvOctet {
+    let block = kv_block(row, 2u * octet);
+    let at = block + 1u + 2u * (octet % 4u);
+    return vec3<u32>(kv_keys[block], kv_keys[at], kv_keys[at + 1u]);
+}
+
+fn value_octet(row: u32, octet: u32) -> KvOctet {
+    let block = kv_block(row, 2u * octet);
+    let at = block + 1u + 2u * (octet % 4u);
+    return vec3<u32>(kv_values[block], kv_values[at], kv_values[at + 1u]);
+}
+
+fn octet_floats(v: KvOctet) -> array<vec4<f32>, 2> {
+    let scale = bitcast<f32>(v.x);
+    return array<vec4<f32>, 2>(scale * vec4<f32>(unpack4xI8(v.y)), scale * vec4<f32>(unpack4xI8(v.z)));
+}

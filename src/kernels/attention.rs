@@ -8,7 +8,7 @@ use super::attention_split;
 use super::attention_tile;
 use super::attention_weights::attention_weights;
 use super::kv::{Batch, Kv, NO_SLOT, PAGE};
-use super::roles::{self, ATTEND, CLUSTER, KV_READ, MASK, REAL, WEIGH};
+use super::roles::{self, ATTEND, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size, Sizes};
 use crate::graph::{
@@ -18,7 +18,7 @@ use crate::graph::{
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
     wgsl: wgsl!("attention"),
-    roles: &[&ATTEND, &KV_READ, &CLUSTER, &MASK, &REAL, &WEIGH],
+    roles: &[&ATTEND, &KV_READ, &CLUSTER, &MASK, &REAL],
     params: AttentionParams::LAYOUT,
     twin,
     cases,
@@ -167,10 +167,8 @@ pub(super) fn record(
     let heads = heads_of_cluster(p, HEADS_MAX);
     let (biases, reach) = biases(g, p)?;
     let y = result(g, q, p, dtype);
-    let weigh = weigh(g.caps(), cluster);
-    let attend = attend(g.caps(), kv, cluster);
-    let launch = g.launch(&ATTENTION).role(&ATTEND, attend);
-    let mut launch = launch.role(&CLUSTER, cluster).role(&WEIGH, weigh);
+    let attend = attend(g.caps(), p, cluster);
+    let mut launch = g.launch(&ATTENTION).role(&ATTEND, attend).role(&CLUSTER, cluster);
     if cluster == "shuffle" && p.pattern == Pattern::Dense {
         let (quads, context) = (p.head_dim.div_ceil(32), 32 * batch.max_pages);
         let rounds = context / 4 + context / 32 + 3 * context.div_ceil(256) + heads * (1 + quads) + 8;
@@ -180,7 +178,6 @@ pub(super) fn record(
         .config("CLUSTERS", clusters)
         .config("HEADS", heads as u32)
         .config("LANE_OCTETS", p.head_dim.div_ceil(64) as u32)
-        .config("PAIRS", heads.div_ceil(2) as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
         .config("WG_SIZE", 8 * clusters)
         .params(&params_of(q, batch, p, reach))
@@ -213,17 +210,13 @@ pub(super) fn result(g: &mut Graph, q: Tensor, p: &Attention, dtype: Dtype) -> T
     }
 }
 
-/// Lanes that are one vector read keys of their own as fast as one key together, and need not add up then.
-pub(super) fn attend(caps: &Caps, kv: &Kv, cluster: &str) -> &'static str {
-    match caps.software() && cluster == "shuffle" && kv.in_octets() {
+/// Lanes that are one vector read keys of their own as fast as one key together, and have nothing to add up
+/// then.
+pub(super) fn attend(caps: &Caps, p: &Attention, cluster: &str) -> &'static str {
+    match caps.software() && cluster == "shuffle" && p.head_dim.is_multiple_of(8) {
         true => "by_positions",
         false => "by_dimensions",
     }
-}
-
-/// Lanes that are one vector make many weights in the time of one.
-pub(super) fn weigh(caps: &Caps, cluster: &str) -> &'static str {
-    if caps.software() && cluster == "shuffle" { "together" } else { "apart" }
 }
 
 /// The values that scores get, and their reach.

@@ -4,7 +4,7 @@
 use super::attention::{self, Attention, AttentionParams, HEADS_MAX, Heads, Pattern, STEP, attention_case};
 use super::attention_merge::{Merge, attention_merge};
 use super::kv::{Batch, Kv};
-use super::roles::{self, ATTEND, CLUSTER, KV_READ, MASK, REAL, WEIGH};
+use super::roles::{self, ATTEND, CLUSTER, KV_READ, MASK, REAL};
 use crate::error::Result;
 use crate::gpu::{Caps, Extent, Size};
 use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Tensor, params, wgsl};
@@ -12,7 +12,7 @@ use crate::graph::{Access, Call, Case, Dtype, Graph, Kernel, Tensor, params, wgs
 pub static ATTENTION_SPLIT: Kernel = Kernel {
     name: "attention_split",
     wgsl: wgsl!("attention_split"),
-    roles: &[&ATTEND, &KV_READ, &CLUSTER, &MASK, &REAL, &WEIGH],
+    roles: &[&ATTEND, &KV_READ, &CLUSTER, &MASK, &REAL],
     params: SplitParams::LAYOUT,
     twin,
     cases,
@@ -98,17 +98,14 @@ pub(super) fn record(
         0 => Extent::Per(Size::Context, SPAN as u32),
         _ => Extent::Fixed(n_spans as u32),
     };
-    let weigh = attention::weigh(g.caps(), split.cluster);
     let tokens = if q.n_rows() == 1 { Extent::Fixed(1) } else { q.row_extent(1) };
     let rounds = n_spans * groups as usize * (SPAN / 4 + SPAN / 32 + 8);
-    let attend = attention::attend(g.caps(), kv, split.cluster);
-    let launch = g.launch(&ATTENTION_SPLIT).role(&ATTEND, attend);
-    let launch = launch.role(&CLUSTER, split.cluster).role(&WEIGH, weigh);
+    let attend = attention::attend(g.caps(), p, split.cluster);
+    let launch = g.launch(&ATTENTION_SPLIT).role(&ATTEND, attend).role(&CLUSTER, split.cluster);
     attention::configure(launch, p, kv, y.dtype)
         .config("CLUSTERS", split.clusters)
         .config("HEADS", split.heads as u32)
         .config("LANE_OCTETS", p.head_dim.div_ceil(64) as u32)
-        .config("PAIRS", split.heads.div_ceil(2) as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
         .config("WG_SIZE", 8 * split.clusters)
         .params(&SplitParams {

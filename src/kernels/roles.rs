@@ -153,17 +153,8 @@ pub static KV_WRITE: Role = Role {
 pub static ATTEND: Role = Role {
     name: "attend",
     files: || {
-        vec![
-            ("by_dimensions", wgsl!("attend/by_dimensions")),
-            ("by_positions", wgsl!("attend/by_positions")),
-        ]
+        vec![("by_dimensions", wgsl!("attend/by_dimensions")), ("by_positions", wgsl!("attend/by_positions"))]
     },
-};
-
-/// How lanes make weights of scores.
-pub static WEIGH: Role = Role {
-    name: "weigh",
-    files: || vec![("apart", wgsl!("weigh/apart")), ("together", wgsl!("weigh/together"))],
 };
 
 /// Which positions a token sees of those it could.
