@@ -149,10 +149,19 @@ pub fn attention(
     let cluster = roles::cluster(g.caps());
     // Clusters that share barriers must all run as often, which one per workgroup does.
     let clusters = if g.caps().software() || cluster == "shared" { 1 } else { 4 };
-    record(g, q, batch, kv, p, dtype, cluster, clusters)
+    let way = Way { attend: attend(g.caps(), p, cluster), cluster, clusters };
+    record(g, q, batch, kv, p, dtype, way)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the two last are the variants that tests walk")]
+/// How the heads of a kv head are worked on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Way {
+    pub attend: &'static str,
+    pub cluster: &'static str,
+    /// Clusters per workgroup.
+    pub clusters: u32,
+}
+
 pub(super) fn record(
     g: &mut Graph,
     q: Tensor,
@@ -160,14 +169,12 @@ pub(super) fn record(
     kv: &Kv,
     p: &Attention,
     dtype: Dtype,
-    cluster: &'static str,
-    clusters: u32,
+    Way { attend, cluster, clusters }: Way,
 ) -> Result<Tensor> {
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
     let heads = heads_of_cluster(p, HEADS_MAX);
     let (biases, reach) = biases(g, p)?;
     let y = result(g, q, p, dtype);
-    let attend = attend(g.caps(), p, cluster);
     let mut launch = g.launch(&ATTENTION).role(&ATTEND, attend).role(&CLUSTER, cluster);
     if cluster == "shuffle" && p.pattern == Pattern::Dense {
         let (quads, context) = (p.head_dim.div_ceil(32), 32 * batch.max_pages);
@@ -489,28 +496,37 @@ pub(super) fn attention_case(
 
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |shape, window, soft_cap, dtype, real, cluster, clusters| {
-        let variant = format!("{cluster} {clusters}");
+    let mut add = |shape, window, soft_cap, dtype, real, way| {
         let kind = (window, soft_cap, dtype, real);
-        cases.push(attention_case(variant, shape, kind, STEP, move |g, q, batch, kv, p, real| {
-            record(g, q, batch, kv, p, real, cluster, clusters)
+        cases.push(attention_case(format!("{way:?}"), shape, kind, STEP, move |g, q, batch, kv, p, real| {
+            record(g, q, batch, kv, p, real, way)
         }));
     };
-    let best = roles::cluster(caps);
+    let cluster = roles::cluster(caps);
+    let by_dimensions = Way { attend: "by_dimensions", cluster, clusters: 1 };
+    let best = match cluster {
+        "shuffle" => Way { attend: "by_positions", ..by_dimensions },
+        _ => by_dimensions,
+    };
     for shape in [[9, 3, 64], [4, 1, 256], [2, 2, 80], [4, 4, 16], [8, 2, 128], [3, 3, 96], [4, 2, 24]] {
-        add(shape, None, None, Dtype::F16, Dtype::F16, best, 1);
-        add(shape, Some(13), Some(20.0), Dtype::F32, Dtype::F32, best, 1);
+        add(shape, None, None, Dtype::F16, Dtype::F16, best);
+        add(shape, Some(13), Some(20.0), Dtype::F32, Dtype::F32, best);
+    }
+    // Heads of 20 dimensions are no whole octets.
+    for shape in [[9, 3, 64], [3, 3, 96], [4, 2, 20]] {
+        add(shape, None, None, Dtype::F16, Dtype::F16, by_dimensions);
     }
     // Six heads stand for slopes that are no powers of two apart; see the record.
-    add([6, 6, 16], None, None, Dtype::F32, Dtype::F32, best, 1);
-    add([9, 3, 64], None, None, Dtype::Q8, Dtype::F16, best, 1);
+    add([6, 6, 16], None, None, Dtype::F32, Dtype::F32, best);
+    add([9, 3, 64], None, None, Dtype::Q8, Dtype::F16, best);
     for shape in [[9, 3, 64], [4, 1, 256], [3, 3, 96], [4, 2, 24]] {
-        add(shape, None, None, Dtype::F16, Dtype::Q8Sums, best, 1);
+        add(shape, None, None, Dtype::F16, Dtype::Q8Sums, best);
     }
-    add([4, 1, 256], Some(40), None, Dtype::Q8, Dtype::F32, best, 1);
+    add([4, 1, 256], Some(40), None, Dtype::Q8, Dtype::F32, best);
     for cluster in roles::cluster_variants(caps) {
         let clusters = if cluster == "shared" { 1 } else { 4 };
-        add([4, 2, 64], Some(300), None, Dtype::F16, Dtype::F32, cluster, clusters);
+        let way = Way { attend: "by_dimensions", cluster, clusters };
+        add([4, 2, 64], Some(300), None, Dtype::F16, Dtype::F32, way);
     }
     cases
 }

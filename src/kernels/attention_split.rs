@@ -1,7 +1,9 @@
 //! Attention of a few tokens over long sequences, spans side by side. The maths is in
 //! `shaders/attention_split.wgsl`.
 
-use super::attention::{self, Attention, AttentionParams, HEADS_MAX, Heads, Pattern, STEP, attention_case};
+use super::attention::{
+    self, Attention, AttentionParams, HEADS_MAX, Heads, Pattern, STEP, Way, attention_case,
+};
 use super::attention_merge::{Merge, attention_merge};
 use super::kv::{Batch, Kv};
 use super::roles::{self, ATTEND, CLUSTER, KV_READ, MASK, REAL};
@@ -43,9 +45,7 @@ pub(super) const SPAN: usize = 256;
 pub(super) struct Split {
     /// Query heads per cluster.
     heads: usize,
-    /// Clusters per workgroup.
-    clusters: u32,
-    cluster: &'static str,
+    way: Way,
 }
 
 /// Tokens of a step above which a GPU is busy without splitting.
@@ -57,6 +57,7 @@ const UNITS_ENOUGH: usize = 8;
 /// How to split the attention of a step of up to `n_tokens` tokens, or `None` where it need not be.
 pub(super) fn choose(caps: &Caps, n_tokens: usize, p: &Attention) -> Option<Split> {
     let cluster = roles::cluster(caps);
+    let way = Way { attend: attention::attend(caps, p, cluster), cluster, clusters: 1 };
     if p.max_context <= SPAN || n_tokens > TOKENS_MAX {
         return None;
     }
@@ -67,12 +68,12 @@ pub(super) fn choose(caps: &Caps, n_tokens: usize, p: &Attention) -> Option<Spli
         let uneven = !n_units.is_multiple_of(threads) && n_units < UNITS_ENOUGH * threads;
         // What can be joined with the rest of the layer.
         let able = cluster == "shuffle" && p.pattern == Pattern::Dense && p.after == 0 && n_tokens == 1;
-        return (able && uneven).then_some(Split { heads, clusters: 1, cluster });
+        return (able && uneven).then_some(Split { heads, way });
     }
     // Few heads per cluster make many clusters; those of a workgroup share what they read.
     let heads = attention::heads_of_cluster(p, 2);
     let clusters = ((p.n_heads / heads) as u32).min(4);
-    Some(Split { heads, clusters, cluster })
+    Some(Split { heads, way: Way { clusters, ..way } })
 }
 
 pub(super) fn record(
@@ -82,7 +83,7 @@ pub(super) fn record(
     kv: &Kv,
     p: &Attention,
     dtype: Dtype,
-    split: Split,
+    Split { heads, way }: Split,
 ) -> Result<Tensor> {
     g.expect(q, q.n_rows(), p.n_heads * p.head_dim)?;
     let n_spans = p.max_context.div_ceil(SPAN);
@@ -91,7 +92,7 @@ pub(super) fn record(
     let n_partials = q.n_rows() * p.n_heads * n_spans;
     let partials = g.temp("attention spans", n_partials, p.head_dim + 4, Dtype::F32);
     let a = attention::params_of(q, batch, p, reach);
-    let groups = (p.n_heads / split.heads) as u32;
+    let groups = (p.n_heads / heads) as u32;
     // Who sees positions after its own may see more than the step's sequences are long, such as a text that
     // was read before.
     let spans = match p.after {
@@ -100,14 +101,13 @@ pub(super) fn record(
     };
     let tokens = if q.n_rows() == 1 { Extent::Fixed(1) } else { q.row_extent(1) };
     let rounds = n_spans * groups as usize * (SPAN / 4 + SPAN / 32 + 8);
-    let attend = attention::attend(g.caps(), p, split.cluster);
-    let launch = g.launch(&ATTENTION_SPLIT).role(&ATTEND, attend).role(&CLUSTER, split.cluster);
+    let launch = g.launch(&ATTENTION_SPLIT).role(&ATTEND, way.attend).role(&CLUSTER, way.cluster);
     attention::configure(launch, p, kv, y.dtype)
-        .config("CLUSTERS", split.clusters)
-        .config("HEADS", split.heads as u32)
+        .config("CLUSTERS", way.clusters)
+        .config("HEADS", heads as u32)
         .config("LANE_OCTETS", p.head_dim.div_ceil(64) as u32)
         .config("QUADS", p.head_dim.div_ceil(32) as u32)
-        .config("WG_SIZE", 8 * split.clusters)
+        .config("WG_SIZE", 8 * way.clusters)
         .params(&SplitParams {
             n_tokens: a.n_tokens,
             n_heads: a.n_heads,
@@ -132,7 +132,7 @@ pub(super) fn record(
         .update(partials)
         .bind(2, kv.k, Access::Read)
         .bind(2, kv.v, Access::Read)
-        .grid([Extent::Fixed(groups.div_ceil(split.clusters)), spans, tokens])
+        .grid([Extent::Fixed(groups.div_ceil(way.clusters)), spans, tokens])
         .rounds(q.n_rows(), q.n_rows() * rounds)
         .terms(SPAN + p.head_dim)
         .record()?;
@@ -197,8 +197,8 @@ fn twin(call: &mut Call) -> Result<()> {
 
 fn cases(caps: &Caps) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |shape, kind, heads, clusters, cluster| {
-        let split = Split { heads, clusters, cluster };
+    let mut add = |shape, kind, heads, way| {
+        let split = Split { heads, way };
         cases.push(attention_case(
             format!("{split:?}"),
             shape,
@@ -207,17 +207,24 @@ fn cases(caps: &Caps) -> Vec<Case> {
             move |g, q, batch, kv, p, real| record(g, q, batch, kv, p, real, split),
         ));
     };
-    let best = roles::cluster(caps);
+    let cluster = roles::cluster(caps);
+    let by_dimensions = |clusters| Way { attend: "by_dimensions", cluster, clusters };
+    let best = |clusters| match cluster {
+        "shuffle" => Way { attend: "by_positions", ..by_dimensions(clusters) },
+        _ => by_dimensions(clusters),
+    };
     let (f16, f32) = (Dtype::F16, Dtype::F32);
-    add([9, 3, 64], (None, None, f16, f16), 3, 1, best);
-    add([4, 1, 256], (Some(300), Some(20.0), f32, f32), 2, 2, best);
-    add([9, 3, 64], (None, None, f16, Dtype::Q8Sums), 3, 1, best);
-    add([2, 2, 80], (None, None, Dtype::F16, f16), 1, 2, best);
-    add([8, 2, 128], (None, None, f16, f32), 2, 4, best);
-    add([3, 3, 96], (None, None, Dtype::Q8, f16), 1, 4, best);
-    add([6, 6, 16], (None, None, f32, f32), 1, 4, best);
+    add([9, 3, 64], (None, None, f16, f16), 3, best(1));
+    add([9, 3, 64], (None, None, f16, f16), 3, by_dimensions(1));
+    add([4, 1, 256], (Some(300), Some(20.0), f32, f32), 2, best(2));
+    add([9, 3, 64], (None, None, f16, Dtype::Q8Sums), 3, best(1));
+    add([2, 2, 80], (None, None, Dtype::F16, f16), 1, best(2));
+    add([8, 2, 128], (None, None, f16, f32), 2, best(4));
+    add([3, 3, 96], (None, None, Dtype::Q8, f16), 1, best(4));
+    add([6, 6, 16], (None, None, f32, f32), 1, best(4));
     for cluster in roles::cluster_variants(caps) {
-        add([10, 2, 64], (Some(300), None, f16, f32), 1, 4, cluster);
+        let way = Way { attend: "by_dimensions", cluster, clusters: 4 };
+        add([10, 2, 64], (Some(300), None, f16, f32), 1, way);
     }
     cases
 }
@@ -240,8 +247,9 @@ mod tests {
             let kind = (window, None, Dtype::F16, Dtype::F32);
             let case =
                 attention_case("both".into(), [9, 3, 64], kind, STEP, move |g, q, batch, kv, p, real| {
-                    let whole = attention::record(g, q, batch, kv, p, real, cluster, 1)?;
-                    let split = Split { heads: 1, clusters: 1, cluster };
+                    let way = Way { attend: attention::attend(g.caps(), p, cluster), cluster, clusters: 1 };
+                    let whole = attention::record(g, q, batch, kv, p, real, way)?;
+                    let split = Split { heads: 1, way };
                     let spans = record(g, q, batch, kv, p, real, split)?;
                     g.keep(whole);
                     g.keep(spans);
