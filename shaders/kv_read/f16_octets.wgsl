@@ -3,11 +3,10 @@
 // keys, values: [page][kv head][position in page, 32][HEAD_DIM]; `row` counts rows of HEAD_DIM, a multiple
 // of 8.
 import package::config::HEAD_DIM;
+import package::kv_octet::{KvOctet, octet_floats};
 
 @group(2) @binding(0) var<storage, read> kv_keys: array<vec4<u32>>;
 @group(2) @binding(1) var<storage, read> kv_values: array<vec4<u32>>;
-
-alias KvOctet = vec4<u32>;
 
 fn key_octet(row: u32, octet: u32) -> KvOctet {
     return kv_keys[row * (HEAD_DIM / 8u) + octet];
@@ -15,13 +14,6 @@ fn key_octet(row: u32, octet: u32) -> KvOctet {
 
 fn value_octet(row: u32, octet: u32) -> KvOctet {
     return kv_values[row * (HEAD_DIM / 8u) + octet];
-}
-
-fn octet_floats(v: KvOctet) -> array<vec4<f32>, 2> {
-    return array<vec4<f32>, 2>(
-        vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)),
-        vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)),
-    );
 }
 
 fn quad_of(v: KvOctet, quad: u32) -> vec4<f32> {

@@ -24,6 +24,12 @@ pub(super) struct KvPool {
     between: Option<Buffer>,
 }
 
+/// Words of a texel of the pools, by what graphs take this device to be able to: lanes whose exchanges were
+/// found to be wrong write no octets.
+fn texel_words(gpu: &Gpu, head_dim: usize) -> u32 {
+    half_texel_words(Graph::on(gpu).caps(), head_dim)
+}
+
 impl KvPool {
     /// `n_pages` pages for each layer of `d`.
     pub fn new(gpu: &Gpu, d: &Decoder, n_pages: usize, dtype: Dtype) -> Result<KvPool> {
@@ -36,7 +42,7 @@ impl KvPool {
                 advice: "for the KV cache of one layer; try a smaller --context or fewer sequences".into(),
             });
         }
-        let texel_words = half_texel_words(gpu.caps(), head_dim);
+        let texel_words = texel_words(gpu, head_dim);
         let texels = bytes / 4 / u64::from(texel_words);
         let in_images = gpu.caps().images && dtype == Dtype::F16 && texels <= IMAGE_LEN_MAX;
         let pool = |name| {
@@ -127,10 +133,22 @@ impl KvPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Options;
+    use crate::gpu::{Options, Tuning};
+    use crate::graph::SUBGROUPS;
 
     /// Pages of 960 quads, which begin and end inside the rows of an image.
     const SHAPE: (usize, usize) = (5, 24);
+
+    #[test]
+    fn lanes_that_cannot_exchange_write_no_octets() {
+        let gpu = Gpu::open(&Options::default()).expect("tests need an adapter; a software driver will do");
+        let words = if gpu.caps().subgroup_min >= 4 { 4 } else { 2 };
+        assert_eq!([64, 20].map(|head_dim| texel_words(&gpu, head_dim)), [words, 2]);
+        let mut tuning = Tuning::default();
+        tuning.failed.insert(SUBGROUPS.to_owned(), "wrong".to_owned());
+        gpu.set_tuning(tuning);
+        assert_eq!(texel_words(&gpu, 64), 2);
+    }
 
     #[test]
     fn pages_are_copied_in_buffers_and_in_images() {

@@ -46,6 +46,7 @@ const LIBRARY: &[Wgsl] = &[
     wgsl!("fade"),
     wgsl!("halves"),
     wgsl!("kept_sums"),
+    wgsl!("kv_octet"),
     wgsl!("levels"),
     wgsl!("nibbles"),
     wgsl!("pair"),

@@ -49,16 +49,11 @@ impl Kv {
         n_pages * n_kv_heads * PAGE * dtype.words(head_dim)
     }
 
-    /// Whether they lie in an image of octets.
-    pub fn in_octets(&self) -> bool {
-        self.dtype == Dtype::F16 && self.k.texel == Some(TEXEL_WORDS)
-    }
-
     /// The name of the file that stores this type, for the roles `kv_read` and `kv_write`.
     pub fn role(&self) -> &'static str {
         match self.dtype {
             Dtype::F32 | Dtype::U32 | Dtype::Q8Sums => "f32",
-            Dtype::F16 if self.in_octets() => "f16_octets",
+            Dtype::F16 if self.k.texel == Some(TEXEL_WORDS) => "f16_octets",
             Dtype::F16 => "f16",
             Dtype::Q8 => "q8",
         }
